@@ -1,0 +1,152 @@
+"""The daemon: puts the parts together, listens, and stops cleanly."""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from aiohttp import web
+
+from shim import telemetry
+from shim.cni.exec import Exec
+from shim.cni.runtime import Runtime
+from shim.config import Settings
+from shim.driver import Driver
+from shim.engine import Engine
+from shim.errors import ShimError
+from shim.handover import Handover
+from shim.net.links import Links
+from shim.net.namespaces import Namespaces
+from shim.net.thread import NetlinkThread
+from shim.reconcile import Reconciler
+from shim.resolve import Resolver
+from shim.server import application
+from shim.store import Store
+
+_log = logging.getLogger(__name__)
+
+_KEEP_ALIVE = 24 * 3600.0
+"""Seconds an idle connection of the engine stays open: a close at the wrong moment costs a retry."""
+
+
+class AlreadyRunningError(ShimError):
+    """Another instance has the socket."""
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then finish the calls under way.
+
+    Raises `ShimError` when it cannot start.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with _lock(settings.listen), _listen(settings.listen) as listener:
+        async with _driver(settings) as (driver, reconciler):
+            runner = web.AppRunner(
+                application(driver), keepalive_timeout=_KEEP_ALIVE, shutdown_timeout=_longest_call(settings)
+            )
+            await runner.setup()
+            try:
+                await web.SockSite(runner, listener).start()
+                _log.info("ready on %s", settings.listen)
+                _notify("READY=1")
+                repairs = asyncio.create_task(reconciler.run(), name="reconcile")
+                await stop.wait()
+                _notify("STOPPING=1")
+                repairs.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await repairs
+            finally:
+                await runner.cleanup()
+    _log.info("stopped")
+
+
+@contextlib.asynccontextmanager
+async def _driver(settings: Settings) -> AsyncIterator[tuple[Driver, Reconciler]]:
+    store = Store(settings.state_dir)
+    netlink = NetlinkThread()
+    try:
+        await store.open()
+        await netlink.start()
+        namespaces = Namespaces(netlink, settings.run_dir / "netns")
+        runtime = Runtime(
+            Exec(telemetry.plugin_ran),
+            settings.plugin_path,
+            add_deadline=settings.deadlines.add,
+            delete_deadline=settings.deadlines.delete,
+        )
+        engine = Engine(settings.docker_socket, settings.deadlines.engine)
+        resolver = Resolver(engine, settings.conf_dirs, settings.driver_name)
+        driver = Driver(store, resolver, Handover(runtime, namespaces, Links(netlink)), settings.driver_name)
+        yield driver, Reconciler(driver, store, engine, namespaces)
+    finally:
+        await netlink.close()
+        await store.close()
+
+
+@contextlib.contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold the socket's lock, so that no second instance takes the socket over."""
+    lock = path.with_name(f"{path.name}.lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ShimError(f"{lock}: {error.strerror}", cure="run the shim as root") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+        lock.unlink(missing_ok=True)
+    except BlockingIOError:
+        raise AlreadyRunningError(
+            f"{path}: another instance serves this socket", cure="stop it, or give another --socket"
+        ) from None
+    finally:
+        os.close(file)
+
+
+@contextlib.contextmanager
+def _listen(path: Path) -> Iterator[socket.socket]:
+    """A listening socket of mode 0600; one that a dead instance left behind is replaced."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    mask = os.umask(0o177)
+    try:
+        path.unlink(missing_ok=True)
+        listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        raise ShimError(f"{path}: cannot listen: {error.strerror or error}") from error
+    finally:
+        os.umask(mask)
+    try:
+        yield listener
+    finally:
+        listener.close()
+        path.unlink(missing_ok=True)
+
+
+def _longest_call(settings: Settings) -> float:
+    """Seconds that a call may take: one ADD or DEL, and the DEL that follows a failed ADD."""
+    return settings.deadlines.add + 2 * settings.deadlines.delete
+
+
+def _notify(state: str) -> None:
+    """Tell systemd, when it asked (`Type=notify`). Source: sd_notify(3)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify:
+        try:
+            notify.connect(address)
+            notify.send(state.encode())
+        except OSError as error:
+            _log.warning("cannot notify systemd at %s: %s", address, error.strerror)

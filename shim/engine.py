@@ -1,0 +1,81 @@
+"""The Docker Engine API, read only: names of networks and containers.
+
+Only calls that take no container's lock are made, since the engine holds that lock while it waits
+for a driver (`GET /containers/<id>/json` would hang). Each has a deadline: while the engine starts,
+it accepts connections and answers nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from shim.errors import InvalidRequestError, UnavailableError
+from shim.model import EndpointID, NetworkID
+
+
+@dataclass(frozen=True, slots=True)
+class DockerNetwork:
+    """What the engine says of one of its networks."""
+
+    id: NetworkID
+    name: str
+    internal: bool
+    options: Mapping[str, str]
+    """The `-o` options."""
+    containers: Mapping[EndpointID, str]
+    """Container names by endpoint. `GET /networks` leaves them out."""
+
+
+class Engine:
+    """The engine behind `socket`; `deadline` in seconds for each question."""
+
+    def __init__(self, socket: Path, deadline: float) -> None:
+        self._socket = socket
+        self._deadline = deadline
+
+    async def network(self, network_id: NetworkID) -> DockerNetwork:
+        """The network of that ID, with its containers.
+
+        Raises `InvalidRequestError` when there is none, `UnavailableError` when nothing answers.
+        """
+        return _network(await self._get(f"/networks/{network_id}"))
+
+    async def networks(self) -> list[DockerNetwork]:
+        """All networks, without their containers. Raises `UnavailableError`."""
+        return [_network(item) for item in await self._get("/networks")]
+
+    async def _get(self, path: str) -> Any:
+        timeout = aiohttp.ClientTimeout(total=self._deadline)
+        connector = aiohttp.UnixConnector(path=str(self._socket))
+        try:
+            async with (
+                aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
+                session.get(f"http://docker{path}") as response,
+            ):
+                if response.status == HTTPStatus.NOT_FOUND:
+                    raise InvalidRequestError(f"the Docker engine knows no {path.lstrip('/')}")
+                response.raise_for_status()
+                return await response.json()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            reason = f"no answer within {self._deadline:g} s" if isinstance(error, TimeoutError) else error
+            raise UnavailableError(
+                f"the Docker engine cannot be asked at {self._socket}: {reason}",
+                cure="set docker_socket in the shim's settings to the engine's socket",
+            ) from error
+
+
+def _network(item: Mapping[str, Any]) -> DockerNetwork:
+    return DockerNetwork(
+        id=NetworkID(item["Id"]),
+        name=item["Name"],
+        internal=bool(item.get("Internal")),
+        options=item.get("Options") or {},
+        containers={
+            EndpointID(container["EndpointID"]): container["Name"]
+            for container in (item.get("Containers") or {}).values()
+        },
+    )

@@ -1,0 +1,88 @@
+"""The words of the project as plain data: what is known of a network and of an endpoint.
+
+Nothing here does input or output. `store.py` keeps these records; `driver.py` and `reconcile.py`
+change them along the table in `lifecycle.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NewType
+
+JSONObject = Mapping[str, Any]
+"""A JSON object as `json.loads` gives it."""
+
+NetworkID = NewType("NetworkID", str)
+"""Docker's own ID of a network: 64 hexadecimal digits, chosen by the engine."""
+
+EndpointID = NewType("EndpointID", str)
+"""Docker's own ID of a container's attachment to a network; new at every container start."""
+
+
+class EndpointState(StrEnum):
+    """How far an endpoint has come. A state ending in `-ING` is an intent, the others are outcomes."""
+
+    ADDING = "adding"
+    """The chain's ADD is under way in the staging namespace, or was when the shim died."""
+    CREATED = "created"
+    """ADD is done; the link stands in the staging namespace."""
+    JOINING = "joining"
+    """The link is on its way from the staging namespace to the engine's."""
+    JOINED = "joined"
+    """The engine has been told where the link is, and moves it into the sandbox."""
+    LEAVING = "leaving"
+    """The chain's DEL is under way, or failed and will be tried again."""
+    LEFT = "left"
+    """DEL is done; nothing but the record remains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A Docker network and the CNI network (the conflist's `name`) it is bound to."""
+
+    id: NetworkID
+    cni_network: str
+    """Empty until known: without `-o cni.network` it is the Docker network's own name, which the
+    engine tells nobody before the first endpoint."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """The `-o` options as the user typed them."""
+    internal: bool = False
+    """Made with `--internal`: endpoints get no default route."""
+    created_at: float = 0.0
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One CNI attachment: all that DEL needs, however much later and whatever the files say then."""
+
+    id: EndpointID
+    """Docker's endpoint ID; also `CNI_CONTAINERID`."""
+    network_id: NetworkID
+    state: EndpointState
+    conflist: JSONObject
+    """The effective network configuration list of ADD time."""
+    ifname: str
+    """`CNI_IFNAME` of ADD."""
+    staging: str
+    """Path of the staging network namespace: `CNI_NETNS` of ADD."""
+    cni_args: tuple[tuple[str, str], ...] = ()
+    """`CNI_ARGS` of ADD, in order."""
+    capability_args: JSONObject = field(default_factory=dict)
+    """`runtimeConfig` of ADD by capability, such as `portMappings`."""
+    mac_address: str = ""
+    """The MAC address asked for by `--mac-address`, if any."""
+    result: JSONObject | None = None
+    """The chain's final result."""
+    snapshot: JSONObject | None = None
+    """What the plugins did to the link, as `net.snapshot.Snapshot` writes it."""
+    sandbox_key: str = ""
+    """The engine's path of the container's network namespace, once joined."""
+    boot_id: str = ""
+    """The kernel's boot ID of ADD time: another one now means that nothing of it is left in the kernel."""
+    created_at: float = 0.0
+    """Seconds since the epoch."""
+    joined_at: float = 0.0
+    """Seconds since the epoch; 0 before Join."""
+    last_error: str = ""
+    """Why the last attempt to remove it failed."""

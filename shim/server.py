@@ -1,0 +1,56 @@
+"""HTTP on the driver's socket: the table of calls as routes, and every error as one line.
+
+The engine reads a 404 as "not implemented", which for some calls means success, so 404 is kept for
+unknown paths. Source: libnetwork `drivers/remote/driver.go`, engine `pkg/plugins/client.go`.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import web
+
+from shim import telemetry
+from shim.driver import Driver
+from shim.errors import ShimError
+from shim.wire.protocol import CALLS, CONTENT_TYPE, Call, Request, Response, error_envelope
+
+_log = logging.getLogger(__name__)
+
+_Handler = Callable[[web.Request], Awaitable[web.Response]]
+_Method = Callable[[Request], Awaitable[Response]]
+
+
+def application(driver: Driver) -> web.Application:
+    """The web application that answers the engine with `driver`."""
+    app = web.Application()
+    for call in CALLS:
+        app.router.add_post(f"/{call.path}", _handler(call, getattr(driver, call.method)))
+    app.router.add_route("*", "/{path:.*}", _unknown)
+    return app
+
+
+def _handler(call: Call, method: _Method) -> _Handler:
+    async def handle(request: web.Request) -> web.Response:
+        with telemetry.call(call.name) as record:
+            try:
+                response = await method(call.decode(await request.read()))
+                return _answer(HTTPStatus.OK, response.to_json())
+            except ShimError as error:
+                record.error = str(error)
+                return _answer(error.status, error_envelope(str(error)))
+            except Exception as error:
+                _log.exception("%s failed in a way the shim does not foresee", call.name)
+                record.error = f"internal error in the CNI driver: {error!r} (its log has the details)"
+                return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, error_envelope(record.error))
+
+    return handle
+
+
+async def _unknown(request: web.Request) -> web.Response:
+    return _answer(HTTPStatus.NOT_FOUND, error_envelope(f"the CNI driver has no call {request.path}"))
+
+
+def _answer(status: HTTPStatus, body: Any) -> web.Response:
+    return web.json_response(body, status=status, content_type=CONTENT_TYPE)

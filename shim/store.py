@@ -1,0 +1,165 @@
+"""The journal: what the shim knows of networks and endpoints, durable in one sqlite file.
+
+An endpoint's state is written before an action (the intent) and after it (the outcome), each in a
+transaction that is on disk when the call returns. The only importer of sqlite3.
+"""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from shim.errors import ShimError
+from shim.model import Endpoint, EndpointID, EndpointState, Network, NetworkID
+
+FILE_NAME = "state.db"
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE networks (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
+CREATE TABLE endpoints (id TEXT PRIMARY KEY, network_id TEXT NOT NULL, state TEXT NOT NULL,
+                        record TEXT NOT NULL) STRICT;
+"""
+
+
+_T = TypeVar("_T")
+
+
+class StoreError(ShimError):
+    """The journal cannot be read or written."""
+
+
+class Store:
+    """The journal in `folder`. Every call runs in one thread of its own and may raise `StoreError`.
+
+    A reader beside the daemon opens it with `read_only`; a missing file then reads as empty.
+    """
+
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        self._path = folder / FILE_NAME
+        self._read_only = read_only
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._connection: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Open the file, and make it first unless reading only."""
+        self._connection = await self._run(self._connect)
+
+    async def close(self) -> None:
+        """Close the file and end the thread."""
+        if self._connection is not None:
+            await self._run(self._connection.close)
+        self._thread.shutdown()
+
+    async def networks(self) -> list[Network]:
+        """All networks, oldest first."""
+        rows = await self._query("SELECT record FROM networks ORDER BY rowid")
+        return [_network(record) for (record,) in rows]
+
+    async def network(self, network_id: NetworkID) -> Network | None:
+        """The network of that ID."""
+        rows = await self._query("SELECT record FROM networks WHERE id = ?", network_id)
+        return _network(rows[0][0]) if rows else None
+
+    async def save_network(self, network: Network) -> None:
+        """Add or replace a network."""
+        await self._write(
+            "INSERT INTO networks VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+            network.id,
+            json.dumps(asdict(network)),
+        )
+
+    async def delete_network(self, network_id: NetworkID) -> None:
+        """Remove a network; harmless when there is none."""
+        await self._write("DELETE FROM networks WHERE id = ?", network_id)
+
+    async def endpoints(self) -> list[Endpoint]:
+        """All endpoints, oldest first."""
+        rows = await self._query("SELECT record FROM endpoints ORDER BY rowid")
+        return [_endpoint(record) for (record,) in rows]
+
+    async def endpoint(self, endpoint_id: EndpointID) -> Endpoint | None:
+        """The endpoint of that ID."""
+        rows = await self._query("SELECT record FROM endpoints WHERE id = ?", endpoint_id)
+        return _endpoint(rows[0][0]) if rows else None
+
+    async def save_endpoint(self, endpoint: Endpoint) -> None:
+        """Add or replace an endpoint."""
+        await self._write(
+            "INSERT INTO endpoints VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET state = excluded.state, record = excluded.record",
+            endpoint.id,
+            endpoint.network_id,
+            endpoint.state,
+            json.dumps(asdict(endpoint)),
+        )
+
+    async def delete_endpoint(self, endpoint_id: EndpointID) -> None:
+        """Remove an endpoint; harmless when there is none."""
+        await self._write("DELETE FROM endpoints WHERE id = ?", endpoint_id)
+
+    async def _query(self, sql: str, *values: str) -> list[Any]:
+        connection = self._connection
+        if connection is None:
+            return []
+        return await self._run(lambda: connection.execute(sql, values).fetchall())
+
+    async def _write(self, sql: str, *values: str) -> None:
+        connection = self._connection
+        if connection is None:
+            raise StoreError(f"{self._path}: the journal is not open")
+        await self._run(lambda: connection.execute(sql, values))
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(
+                f"{self._path}: {error}",
+                cure="is the disk full or read-only? a damaged file can be moved away: running containers "
+                "keep their network, but the shim forgets them",
+            ) from error
+
+    def _connect(self) -> sqlite3.Connection | None:
+        if self._read_only:
+            if not self._path.exists():
+                return None
+            return sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, check_same_thread=False)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        with closing(connection.execute("PRAGMA user_version")) as cursor:
+            (version,) = cursor.fetchone()
+        if version == 0:
+            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
+        elif version != _SCHEMA_VERSION:
+            raise StoreError(
+                f"{self._path}: written by another version of the shim (format {version}, "
+                f"expected {_SCHEMA_VERSION})",
+                cure="start the version that wrote it, stop all containers on its networks, then upgrade",
+            )
+
+
+def _network(record: str) -> Network:
+    return Network(**json.loads(record))
+
+
+def _endpoint(record: str) -> Endpoint:
+    values = json.loads(record)
+    values["state"] = EndpointState(values["state"])
+    values["cni_args"] = tuple((key, value) for key, value in values["cni_args"])
+    return Endpoint(**values)
