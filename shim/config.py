@@ -78,7 +78,7 @@ def _from_file(path: Path, *, required: bool) -> Settings:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2024-13-45
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
     return Settings(**_known(str(path), {} if content is None else content, _SETTINGS))
 
@@ -93,7 +93,7 @@ def _known(where: str, content: object, parsers: Mapping[str, Callable[[str, Any
 
 
 def _path(where: str, value: object) -> Path:
-    if not isinstance(value, str) or not value.startswith("/"):
+    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
         raise ConfigError(f"{where}: expected an absolute path, found {_shown(value)}")
     return Path(value)
 
