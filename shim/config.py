@@ -12,6 +12,8 @@ from shim.errors import ConfigError
 
 DEFAULT_FILE = Path("/etc/cnm-cni/config.yaml")
 
+_DEADLINE = "_deadline"
+
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -55,13 +57,18 @@ class Settings:
 
 
 def load(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The settings from `path`, with `overrides` (flags by key) on top.
+    """The settings from `path`, with `overrides` on top: keys of `Settings`, or `add_deadline` and so on.
 
     Without `path` the default file is read, and may be missing. Raises `ConfigError`.
     """
     settings = _from_file(path or DEFAULT_FILE, required=path is not None)
     for key, value in (overrides or {}).items():
-        settings = replace(settings, **{key: _SETTINGS[key](f"--{key.replace('_', '-')}", value)})
+        flag = f"--{key.replace('_', '-')}"
+        if key.endswith(_DEADLINE):
+            changed = {key.removesuffix(_DEADLINE): _seconds(flag, value)}
+            settings = replace(settings, deadlines=replace(settings.deadlines, **changed))
+        else:
+            settings = replace(settings, **{key: _SETTINGS[key](flag, value)})
     return settings
 
 

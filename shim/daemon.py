@@ -74,7 +74,6 @@ async def _driver(settings: Settings) -> AsyncIterator[tuple[Driver, Reconciler]
     netlink = NetlinkThread()
     try:
         await store.open()
-        await netlink.start()
         namespaces = Namespaces(netlink, settings.run_dir / "netns")
         runtime = Runtime(
             Exec(telemetry.plugin_ran),
@@ -83,11 +82,13 @@ async def _driver(settings: Settings) -> AsyncIterator[tuple[Driver, Reconciler]
             delete_deadline=settings.deadlines.delete,
         )
         engine = Engine(settings.docker_socket, settings.deadlines.engine)
-        resolver = Resolver(engine, settings.conf_dirs, settings.driver_name)
+        resolver = Resolver(engine, settings.conf_dirs)
         driver = Driver(store, resolver, Handover(runtime, namespaces, Links(netlink)), settings.driver_name)
-        yield driver, Reconciler(driver, store, engine, namespaces)
+        reconciler = Reconciler(driver, store, engine, namespaces)
+        await reconciler.recall()
+        yield driver, reconciler
     finally:
-        await netlink.close()
+        netlink.close()
         await store.close()
 
 

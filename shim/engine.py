@@ -42,11 +42,14 @@ class Engine:
 
         Raises `InvalidRequestError` when there is none, `UnavailableError` when nothing answers.
         """
-        return _network(await self._get(f"/networks/{network_id}"))
+        return self._network(await self._get(f"/networks/{network_id}"))
 
     async def networks(self) -> list[DockerNetwork]:
         """All networks, without their containers. Raises `UnavailableError`."""
-        return [_network(item) for item in await self._get("/networks")]
+        networks = await self._get("/networks")
+        if not isinstance(networks, list):
+            raise self._unreachable("its list of networks is not a list")
+        return [self._network(item) for item in networks]
 
     async def _get(self, path: str) -> Any:
         timeout = aiohttp.ClientTimeout(total=self._deadline)
@@ -62,10 +65,21 @@ class Engine:
                 return await response.json()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             reason = f"no answer within {self._deadline:g} s" if isinstance(error, TimeoutError) else error
-            raise UnavailableError(
-                f"the Docker engine cannot be asked at {self._socket}: {reason}",
-                cure="set docker_socket in the shim's settings to the engine's socket",
-            ) from error
+            raise self._unreachable(str(reason)) from error
+        except (ValueError, RecursionError) as error:
+            raise self._unreachable(f"its answer is not JSON: {error}") from error
+
+    def _network(self, item: Any) -> DockerNetwork:
+        try:
+            return _network(item)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._unreachable(f"its answer does not describe a network: {error!r}") from error
+
+    def _unreachable(self, reason: str) -> UnavailableError:
+        return UnavailableError(
+            f"the Docker engine cannot be asked at {self._socket}: {reason}",
+            cure="set docker_socket in the shim's settings to the engine's socket",
+        )
 
 
 def _network(item: Mapping[str, Any]) -> DockerNetwork:

@@ -25,7 +25,7 @@ class Step(StrEnum):
 _TABLE: dict[EndpointState, dict[Step, EndpointState]] = {
     _S.ADDING: {Step.ADDED: _S.CREATED, Step.DETACH: _S.LEAVING},
     _S.CREATED: {Step.JOIN: _S.JOINING, Step.DETACH: _S.LEAVING},
-    _S.JOINING: {Step.JOINED: _S.JOINED, Step.DETACH: _S.LEAVING},
+    _S.JOINING: {Step.JOIN: _S.JOINING, Step.JOINED: _S.JOINED, Step.DETACH: _S.LEAVING},
     _S.JOINED: {Step.DETACH: _S.LEAVING},
     _S.LEAVING: {Step.DETACH: _S.LEAVING, Step.DETACHED: _S.LEFT},
     _S.LEFT: {},

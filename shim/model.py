@@ -12,6 +12,9 @@ from typing import Any, NewType
 JSONObject = Mapping[str, Any]
 """A JSON object as `json.loads` gives it."""
 
+PortMapping = dict[str, Any]
+"""One entry of CNI's `portMappings` capability: hostPort, containerPort, protocol, hostIP if given."""
+
 NetworkID = NewType("NetworkID", str)
 """Docker's own ID of a network: 64 hexadecimal digits, chosen by the engine."""
 

@@ -6,15 +6,15 @@ Docker leaves the choice among several host ports to the driver, and cannot show
 
 import socket
 from collections.abc import Iterable, Sequence
-from typing import Any
+from ipaddress import ip_address
+from itertools import repeat
 
 from shim.errors import ConflictError
+from shim.model import PortMapping
 from shim.wire.messages import PortBinding
 
-_ANY = {"", "0.0.0.0", "::"}  # noqa: S104 - compared, not bound
-
-PortMapping = dict[str, Any]
-"""One entry of CNI's `portMappings` capability: hostPort, containerPort, protocol, hostIP."""
+_KERNEL_CHOICES = 1000
+"""How often the kernel is asked for a free port before the search is given up."""
 
 
 def port_mappings(bindings: Sequence[PortBinding], taken: Iterable[PortMapping]) -> list[PortMapping]:
@@ -39,25 +39,29 @@ def _mapping(binding: PortBinding, host_port: int) -> PortMapping:
 
 
 def _free_port(binding: PortBinding, taken: Sequence[PortMapping]) -> int:
-    if binding.host_port == 0:
-        while _overlaps(binding, port := _listen(binding, 0), taken):
-            pass
-        return port
     reason = ""
-    for port in range(binding.host_port, binding.host_port_end + 1):
-        if _overlaps(binding, port, taken):
-            reason = "another container publishes it"
-            continue
+    for wanted_port in _candidates(binding):
         try:
-            return _listen(binding, port)
+            port = _listen(binding, wanted_port)
         except OSError as error:
             reason = error.strerror or str(error)
+            continue
+        if not _overlaps(binding, port, taken):
+            return port
+        reason = "a container publishes it"
     last = f"-{binding.host_port_end}" if binding.host_port_end > binding.host_port else ""
     wanted = f"{binding.host_ip or '*'}:{binding.host_port}{last}/{binding.protocol}"
     raise ConflictError(
         f"host port {wanted} is not free: {reason}",
         cure="publish another one with -p HOST:CONTAINER, or see `cnm-cni endpoint ls` and `ss -lnp`",
     )
+
+
+def _candidates(binding: PortBinding) -> Iterable[int]:
+    """The host ports to try, in order; 0 lets the kernel choose one."""
+    if binding.host_port == 0:
+        return repeat(0, _KERNEL_CHOICES)
+    return range(binding.host_port, binding.host_port_end + 1)
 
 
 def _overlaps(binding: PortBinding, port: int, taken: Iterable[PortMapping]) -> bool:
@@ -69,7 +73,12 @@ def _overlaps(binding: PortBinding, port: int, taken: Iterable[PortMapping]) -> 
 
 
 def _same_address(one: str, other: str) -> bool:
-    return one == other or one in _ANY or other in _ANY
+    """Whether a packet can be meant for both host IPs; an empty one is every address of the host."""
+    if not one or not other:
+        return True
+    first, second = ip_address(one), ip_address(other)
+    same_family = first.version == second.version
+    return same_family and (first == second or first.is_unspecified or second.is_unspecified)
 
 
 def _listen(binding: PortBinding, port: int) -> int:
@@ -84,5 +93,7 @@ def _listen(binding: PortBinding, port: int) -> int:
     with socket.socket(family, kind) as probe:
         if kind == socket.SOCK_STREAM:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:  # else a listener on the IPv4 side of the port would count
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         probe.bind((binding.host_ip, port))
         return int(probe.getsockname()[1])

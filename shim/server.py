@@ -40,7 +40,7 @@ def _handler(call: Call, method: _Method) -> _Handler:
             except ShimError as error:
                 record.error = str(error)
                 return _answer(error.status, error_envelope(str(error)))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the user as one line
                 _log.exception("%s failed in a way the shim does not foresee", call.name)
                 record.error = f"internal error in the CNI driver: {error!r} (its log has the details)"
                 return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, error_envelope(record.error))

@@ -59,12 +59,12 @@ class Store:
     async def networks(self) -> list[Network]:
         """All networks, oldest first."""
         rows = await self._query("SELECT record FROM networks ORDER BY rowid")
-        return [_network(record) for (record,) in rows]
+        return [self._read(_network, record) for (record,) in rows]
 
     async def network(self, network_id: NetworkID) -> Network | None:
         """The network of that ID."""
         rows = await self._query("SELECT record FROM networks WHERE id = ?", network_id)
-        return _network(rows[0][0]) if rows else None
+        return self._read(_network, rows[0][0]) if rows else None
 
     async def save_network(self, network: Network) -> None:
         """Add or replace a network."""
@@ -81,12 +81,12 @@ class Store:
     async def endpoints(self) -> list[Endpoint]:
         """All endpoints, oldest first."""
         rows = await self._query("SELECT record FROM endpoints ORDER BY rowid")
-        return [_endpoint(record) for (record,) in rows]
+        return [self._read(_endpoint, record) for (record,) in rows]
 
     async def endpoint(self, endpoint_id: EndpointID) -> Endpoint | None:
         """The endpoint of that ID."""
         rows = await self._query("SELECT record FROM endpoints WHERE id = ?", endpoint_id)
-        return _endpoint(rows[0][0]) if rows else None
+        return self._read(_endpoint, rows[0][0]) if rows else None
 
     async def save_endpoint(self, endpoint: Endpoint) -> None:
         """Add or replace an endpoint."""
@@ -115,6 +115,15 @@ class Store:
             raise StoreError(f"{self._path}: the journal is not open")
         await self._run(lambda: connection.execute(sql, values))
 
+    def _read(self, parse: Callable[[str], _T], record: str) -> _T:
+        try:
+            return parse(record)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StoreError(
+                f"{self._path}: a record cannot be read: {error!r}",
+                cure="start the version of the shim that wrote it, or move the file away",
+            ) from error
+
     async def _run(self, work: Callable[[], _T]) -> _T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -129,7 +138,7 @@ class Store:
         if self._read_only:
             if not self._path.exists():
                 return None
-            return sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, check_same_thread=False)
+            return sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:

@@ -8,6 +8,8 @@ from typing import Any
 
 from shim.errors import InvalidRequestError
 
+_LONGEST_ID = 64
+
 
 class Fields:
     """The members of one JSON object; `where` names the object in errors."""
@@ -19,15 +21,21 @@ class Fields:
         self._where = where
 
     def text(self, key: str) -> str:
-        """A string; empty when missing or null."""
-        return self._typed(key, str, "a string") or ""
+        """A string; empty when missing or null.
+
+        NUL and lone surrogates are refused: no path, environment or log could hold them.
+        """
+        value: str = self._typed(key, str, "a string") or ""
+        if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value):
+            raise InvalidRequestError(f"{self._where}.{key}: expected valid text, found {value!r}")
+        return value
 
     def identifier(self, key: str) -> str:
-        """One of Docker's IDs: letters and digits, never empty (it becomes part of paths)."""
+        """One of Docker's IDs: 1 to 64 letters and digits, since it becomes part of paths."""
         value = self.text(key)
-        if not (value.isascii() and value.isalnum()):
+        if not (value.isascii() and value.isalnum() and len(value) <= _LONGEST_ID):
             raise InvalidRequestError(
-                f"{self._where}: {key} must be an ID of letters and digits, found {value!r}"
+                f"{self._where}: {key} must be an ID of 1 to 64 letters and digits, found {value!r}"
             )
         return value
 

@@ -5,6 +5,7 @@ case-insensitively and ignores what it does not know.
 """
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Self
 
 from shim.errors import InvalidRequestError
@@ -16,6 +17,7 @@ _INTERNAL = "com.docker.network.internal"
 _PORT_MAP = "com.docker.network.portmap"
 
 _PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
+_LAST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,10 @@ class CreateNetworkRequest:
 
 @dataclass(frozen=True, slots=True)
 class PortBinding:
-    """One `-p`: `host_port` to `host_port_end` are the host ports to choose from; 0 means any."""
+    """One `-p`: `host_port` to `host_port_end` are the host ports to choose from; 0 means any.
+
+    `host_ip` is an IP address without brackets, or empty for every address of the host.
+    """
 
     protocol: str
     container_port: int
@@ -108,14 +113,27 @@ class PortBinding:
         number = fields.number("Proto")
         if number not in _PROTOCOLS:
             raise InvalidRequestError(f"published port: unknown protocol number {number}")
+        container_port = fields.number("Port")
         host_port = fields.number("HostPort")
+        host_port_end = fields.number("HostPortEnd") or host_port
+        if not 0 < container_port <= _LAST_PORT:
+            raise InvalidRequestError(f"published port: no container port has the number {container_port}")
+        if not 0 <= host_port <= host_port_end <= _LAST_PORT:
+            raise InvalidRequestError(f"published port: {host_port}-{host_port_end} are no host ports")
         return cls(
             protocol=_PROTOCOLS[number],
-            container_port=fields.number("Port"),
-            host_ip=fields.text("HostIP"),
+            container_port=container_port,
+            host_ip=_host_ip(fields.text("HostIP")),
             host_port=host_port,
-            host_port_end=fields.number("HostPortEnd") or host_port,
+            host_port_end=host_port_end,
         )
+
+
+def _host_ip(text: str) -> str:
+    try:
+        return str(ip_address(text)) if text else ""
+    except ValueError:
+        raise InvalidRequestError(f"published port: the host IP {text!r} is no IP address") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class Call:
             )
         try:
             value = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidRequestError(f"{self.name}: the request is not JSON: {error}") from error
         return self.request.from_json(Fields(value, self.name))
 
@@ -87,6 +87,6 @@ CALLS: tuple[Call, ...] = (
     Call(
         "NetworkDriver.RevokeExternalConnectivity", messages.EndpointRequest, "revoke_external_connectivity"
     ),
-    Call("NetworkDriver.DiscoverNew", messages.EmptyRequest, "discover_new"),
-    Call("NetworkDriver.DiscoverDelete", messages.EmptyRequest, "discover_delete"),
+    Call("NetworkDriver.DiscoverNew", messages.EmptyRequest, "discover"),
+    Call("NetworkDriver.DiscoverDelete", messages.EmptyRequest, "discover"),
 )

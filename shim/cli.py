@@ -1,0 +1,128 @@
+"""The command line: `cnm-cni serve`, and looking at what the daemon has done.
+
+One function for each command, which takes the parsed arguments. Commands import what they need when
+they run, so that looking stays quick.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shim import __version__, config
+from shim.config import Settings
+from shim.errors import ShimError
+
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names it nowhere else
+
+_FLAGS = {
+    "--driver-name": ("NAME", "the name after `docker network create -d`"),
+    "--socket": ("PATH", "where Docker finds the driver"),
+    "--plugin-path": ("PATH[:PATH...]", "folders of CNI plugins (CNI_PATH)"),
+    "--conf-dirs": ("PATH[:PATH...]", "folders of conflists"),
+    "--state-dir": ("PATH", "where the journal is kept"),
+    "--run-dir": ("PATH", "where staging namespaces stand"),
+    "--docker-socket": ("PATH", "the engine's API"),
+    "--log-level": ("LEVEL", "debug, info, warning or error"),
+}
+
+_DEADLINES = {
+    "add": "for one plugin run at ADD",
+    "delete": "for one plugin run at DEL",
+    "engine": "for one question to the engine",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit status: 0, or 1 after an error printed as one line."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        parsed.run(parsed)
+    except ShimError as error:
+        print(f"cnm-cni: {error}", file=sys.stderr)  # noqa: T201 - the command line prints
+        return 1
+    except BrokenPipeError:  # as with `| head`
+        sys.stderr.close()
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="cnm-cni", description="Plain Docker uses CNI.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"cnm-cni {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_looking(commands, "network", "the Docker networks bound to CNI networks")
+    _add_looking(commands, "endpoint", "the containers' attachments to them", show=True)
+    version = commands.add_parser("version", help="print the version")
+    version.set_defaults(run=_version)
+    return parser
+
+
+def _add_serve(commands: "_Commands") -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="run the daemon that Docker talks to",
+        description="Run the daemon. A flag wins over the settings file.",
+        allow_abbrev=False,
+    )
+    _add_flags(serve, _FLAGS)
+    for name, text in _DEADLINES.items():
+        serve.add_argument(f"--{name}-deadline", type=float, metavar="SECONDS", help=text)
+    serve.set_defaults(run=_serve)
+
+
+def _add_looking(commands: "_Commands", subject: str, text: str, *, show: bool = False) -> None:
+    group = commands.add_parser(subject, help=text, allow_abbrev=False)
+    actions = group.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    views = {"ls": actions.add_parser("ls", help="list them", allow_abbrev=False)}
+    if show:
+        views["show"] = actions.add_parser("show", help="show one in full", allow_abbrev=False)
+        views["show"].add_argument("id", metavar="ID", help=f"the {subject}'s ID, or its beginning")
+    for action, parser in views.items():
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        _add_flags(parser, ("--state-dir", "--docker-socket"))
+        parser.set_defaults(run=_look, view=f"{subject} {action}")
+
+
+def _add_flags(parser: argparse.ArgumentParser, flags: Iterable[str]) -> None:
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help=f"the settings file (default: {config.DEFAULT_FILE})"
+    )
+    for flag in flags:
+        metavar, text = _FLAGS[flag]
+        parser.add_argument(flag, metavar=metavar, help=text)
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    from shim import daemon, telemetry  # noqa: PLC0415
+
+    settings = _settings(arguments)
+    telemetry.start(settings.log_level)
+    asyncio.run(daemon.serve(settings))
+
+
+def _look(arguments: argparse.Namespace) -> None:
+    from shim import views  # noqa: PLC0415
+
+    view = views.VIEWS[arguments.view]
+    text = asyncio.run(view(_settings(arguments), getattr(arguments, "id", ""), as_json=arguments.json))
+    print(text)  # noqa: T201
+
+
+def _version(_arguments: argparse.Namespace) -> None:
+    print(f"cnm-cni {__version__}")  # noqa: T201
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    known = {flag.removeprefix("--").replace("-", "_") for flag in _FLAGS}
+    known |= {f"{name}_deadline" for name in _DEADLINES}
+    given = {key: value for key, value in vars(arguments).items() if key in known and value is not None}
+    return config.load(arguments.config, given)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""The handover: a link made in a staging namespace, given to the engine, and taken back for DEL.
+
+Engines before 28.0 have no network namespace yet when they ask for a link, and the only moment to
+report an address is earlier still. So the chain's ADD runs in a namespace of our own, and the engine
+moves the finished link into the container's.
+"""
+
+import logging
+from dataclasses import replace
+from ipaddress import ip_interface
+from pathlib import Path
+
+from shim.cni.conf import NetworkConfigList
+from shim.cni.errors import PluginError
+from shim.cni.result import Result
+from shim.cni.runtime import Attachment, Runtime
+from shim.errors import ShimError
+from shim.model import Endpoint, EndpointID
+from shim.net.links import Links
+from shim.net.namespaces import Namespaces, is_namespace
+from shim.net.snapshot import Link, Snapshot
+from shim.net.thread import KernelError
+from shim.translate import host_link_name
+
+_log = logging.getLogger(__name__)
+
+
+class Handover:
+    """Moves links between the chain, the engine and the sandbox.
+
+    Every call may raise `PluginError` or `KernelError`, and may be repeated after it did.
+    """
+
+    def __init__(self, runtime: Runtime, namespaces: Namespaces, links: Links) -> None:
+        self._runtime = runtime
+        self._namespaces = namespaces
+        self._links = links
+
+    def staging(self, endpoint_id: EndpointID) -> str:
+        """Path of the endpoint's staging namespace."""
+        return str(self._namespaces.path(endpoint_id))
+
+    async def attach(self, endpoint: Endpoint) -> Endpoint:
+        """Run the chain's ADD in the staging namespace; the endpoint comes back with what it made.
+
+        After an error nothing is left, unless it is a `PluginError` that says so (`left_behind`).
+        """
+        staging = await self._namespaces.create(endpoint.id)
+        conflist, attachment = _conflist(endpoint), _attachment(endpoint, staging)
+        try:
+            result = await self._runtime.add(conflist, attachment)
+            try:
+                snapshot = await self._links.snapshot(staging)
+            except KernelError:
+                await self._runtime.delete(conflist, attachment, result)
+                raise
+        except ShimError as error:
+            if not (isinstance(error, PluginError) and error.left_behind):
+                await self._namespaces.remove(endpoint.id)
+            raise
+        return replace(endpoint, result=result.to_json(), snapshot=snapshot.to_json())
+
+    async def release(self, endpoint: Endpoint) -> None:
+        """Put the link into the host's namespace, where the engine looks for it, and end the staging."""
+        name = host_link_name(endpoint.id)
+        if not await self._links.exists(None, name):
+            await self._links.move(Path(endpoint.staging), endpoint.ifname, None, name)
+        await self._namespaces.remove(endpoint.id)
+
+    async def in_sandbox(self, endpoint: Endpoint) -> bool:
+        """Whether the link is in the sandbox, and the sandbox within reach."""
+        return await self._find_in_sandbox(endpoint) is not None
+
+    async def detach(self, endpoint: Endpoint) -> None:
+        """Run the chain's DEL where the link is, or where it can be put, and leave nothing behind.
+
+        In the live sandbox if the link is there under the name the plugins know: that needs no move.
+        Otherwise the link goes back into the staging namespace, as it was after ADD. DEL without it
+        would report success, and leak all that is keyed on its addresses (masquerade chains, say).
+        """
+        link = _link(endpoint)
+        found = await self._find_in_sandbox(endpoint)
+        if found and link and found.name == endpoint.ifname and _has_addresses(found, link):
+            await self._delete(endpoint, Path(endpoint.sandbox_key))
+        else:
+            staging = await self._namespaces.create(endpoint.id)
+            if link is not None:
+                await self._take_back(endpoint, link, found, staging)
+            await self._delete(endpoint, staging)
+        await self._namespaces.remove(endpoint.id)
+
+    async def _take_back(self, endpoint: Endpoint, link: Link, found: Link | None, staging: Path) -> None:
+        host_name = host_link_name(endpoint.id)
+        if found is not None:
+            await self._links.move(Path(endpoint.sandbox_key), found.name, staging, link.name)
+        elif await self._links.exists(None, host_name):
+            await self._links.move(None, host_name, staging, link.name)
+        elif not await self._links.exists(staging, link.name):
+            _log.warning(
+                "endpoint %s: its link is gone; a stand-in takes its place for DEL", endpoint.id[:12]
+            )
+            await self._links.stand_in(staging, link)
+        await self._links.restore(staging, link)
+
+    async def _delete(self, endpoint: Endpoint, namespace: Path) -> None:
+        result = None
+        if endpoint.result is not None:
+            result = Result.from_json(endpoint.result, "the journal").relocated(
+                endpoint.staging, endpoint.ifname, str(namespace), endpoint.ifname
+            )
+        await self._runtime.delete(_conflist(endpoint), _attachment(endpoint, namespace), result)
+
+    async def _find_in_sandbox(self, endpoint: Endpoint) -> Link | None:
+        link = _link(endpoint)
+        sandbox = Path(endpoint.sandbox_key)
+        if link is None or not endpoint.sandbox_key or not is_namespace(sandbox):
+            return None
+        return await self._links.find(sandbox, replace(link, mac=endpoint.mac_address or link.mac))
+
+
+def _link(endpoint: Endpoint) -> Link | None:
+    """The link as it was after ADD."""
+    return Snapshot.from_json(endpoint.snapshot).link(endpoint.ifname) if endpoint.snapshot else None
+
+
+def _has_addresses(found: Link, link: Link) -> bool:
+    """Whether DEL finds all it needs: a prefix length may differ, an address may not be missing."""
+    return {ip_interface(item).ip for item in link.addresses} <= {
+        ip_interface(item).ip for item in found.addresses
+    }
+
+
+def _conflist(endpoint: Endpoint) -> NetworkConfigList:
+    return NetworkConfigList.from_json(endpoint.conflist, "the journal")
+
+
+def _attachment(endpoint: Endpoint, namespace: Path) -> Attachment:
+    return Attachment(
+        container_id=endpoint.id,
+        netns=str(namespace),
+        ifname=endpoint.ifname,
+        args=endpoint.cni_args,
+        capability_args=endpoint.capability_args,
+    )

@@ -1,0 +1,1 @@
+"""Network namespaces and the links in them. The only importer of pyroute2."""

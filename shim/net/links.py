@@ -1,0 +1,176 @@
+"""Links: seen, moved between namespaces, put back as they were, and stood in for."""
+
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pyroute2 import IPRoute
+
+from shim.net.snapshot import Link, Route, Snapshot
+from shim.net.thread import NetlinkThread, inside, open_descriptor
+
+_T = TypeVar("_T")
+
+_HOST = Path("/proc/self/ns/net")
+_LOOPBACK = 0x8  # IFF_LOOPBACK
+_MAIN_TABLE = 254  # RT_TABLE_MAIN
+_PROTO_KERNEL = 2  # RTPROT_KERNEL
+_UNICAST = 1  # RTN_UNICAST
+
+
+class Links:
+    """Links in any namespace; None is the host's. Every call may raise `KernelError`."""
+
+    def __init__(self, thread: NetlinkThread) -> None:
+        self._thread = thread
+
+    async def snapshot(self, namespace: Path | None) -> Snapshot:
+        """Everything in the namespace."""
+        return await self._run(f"read the links of {_shown(namespace)}", namespace, _snapshot)
+
+    async def find(self, namespace: Path | None, wanted: Link) -> Link | None:
+        """The link that was `wanted` before it was moved and renamed, known by its MAC address.
+
+        Where several links bear that MAC address, the one with an address of `wanted` is meant, or the
+        one with its name.
+        """
+        return await self._run(
+            f"look for {wanted.name} in {_shown(namespace)}",
+            namespace,
+            lambda route: _same(wanted, _links(route)),
+        )
+
+    async def exists(self, namespace: Path | None, name: str) -> bool:
+        """Whether the namespace has a link of that name."""
+        return await self._run(
+            f"look for {name} in {_shown(namespace)}",
+            namespace,
+            lambda route: any(link.name == name for link in _links(route)),
+        )
+
+    async def move(self, source: Path | None, name: str, target: Path | None, new_name: str) -> None:
+        """Move a link into another namespace under a name that is free there.
+
+        It arrives down and without its addresses. One request does both, so that a link of the old name
+        in the target is no obstacle.
+        """
+
+        def move(route: IPRoute) -> None:
+            with open_descriptor(target or _HOST) as namespace:
+                route.link("set", index=_index(route, name), net_ns_fd=namespace, ifname=new_name)
+
+        await self._run(f"move {name} from {_shown(source)} to {_shown(target)}", source, move)
+
+    async def restore(self, namespace: Path, link: Link) -> None:
+        """Bring the link of that name up again, with the addresses of `link`."""
+
+        def restore(route: IPRoute) -> None:
+            index = _index(route, link.name)
+            route.link("set", index=index, state="up")
+            _add_addresses(route, index, link.addresses)
+
+        await self._run(f"restore {link.name} in {_shown(namespace)}", namespace, restore)
+
+    async def stand_in(self, namespace: Path, link: Link) -> None:
+        """Make a link with name, MAC and addresses of one that is lost, so that DEL finds what it keys on."""
+
+        def stand_in(route: IPRoute) -> None:
+            address = {"address": link.mac} if link.mac else {}
+            route.link("add", ifname=link.name, kind="veth", peer={"ifname": "standin"}, **address)
+            index = _index(route, link.name)
+            route.link("set", index=index, state="up")
+            _add_addresses(route, index, link.addresses)
+
+        await self._run(f"stand in for {link.name} in {_shown(namespace)}", namespace, stand_in)
+
+    async def delete(self, namespace: Path | None, name: str) -> None:
+        """Delete a link; harmless when there is none of that name."""
+
+        def delete(route: IPRoute) -> None:
+            for index in route.link_lookup(ifname=name):
+                route.link("del", index=index)
+
+        await self._run(f"delete {name} in {_shown(namespace)}", namespace, delete)
+
+    async def _run(self, what: str, namespace: Path | None, work: Callable[[IPRoute], _T]) -> _T:
+        def with_socket() -> _T:
+            with IPRoute() as route:
+                return work(route)
+
+        if namespace is None:
+            return await self._thread.run(what, with_socket)
+        return await self._thread.run(what, lambda: inside(namespace, with_socket))
+
+
+def _snapshot(route: IPRoute) -> Snapshot:
+    names = {message["index"]: message.get("ifname") for message in route.get_links()}
+    return Snapshot(tuple(_links(route)), tuple(_routes(route, names)))
+
+
+def _links(route: IPRoute) -> list[Link]:
+    addresses: dict[int, list[str]] = {}
+    for message in route.get_addr():
+        # IFA_LOCAL is the link's own address, IFA_ADDRESS the peer's on a point-to-point link
+        address = message.get("local") or message.get("address")
+        if not (ip_address(address).version == 6 and ip_address(address).is_link_local):  # noqa: PLR2004
+            addresses.setdefault(message["index"], []).append(f"{address}/{message['prefixlen']}")
+    return [
+        Link(
+            name=message.get("ifname"),
+            mac=message.get("address") or "",
+            mtu=message.get("mtu"),
+            addresses=tuple(addresses.get(message["index"], ())),
+        )
+        for message in route.get_links()
+        if not message["flags"] & _LOOPBACK
+    ]
+
+
+def _routes(route: IPRoute, names: dict[int, str]) -> Iterator[Route]:
+    for message in route.get_routes(table=_MAIN_TABLE):
+        destination = _destination(message)
+        if message["type"] != _UNICAST or not message.get("oif") or _link_local(destination):
+            continue
+        yield Route(
+            destination=destination,
+            gateway=message.get("gateway") or "",
+            link=names[message.get("oif")],
+            by_kernel=message["proto"] == _PROTO_KERNEL,
+        )
+
+
+def _destination(message: Any) -> str:
+    anywhere = "::" if message["family"] == 10 else "0.0.0.0"  # noqa: PLR2004, S104 - AF_INET6; a route
+    return f"{message.get('dst') or anywhere}/{message['dst_len']}"
+
+
+def _link_local(destination: str) -> bool:
+    return destination.startswith(("fe80:", "ff00:"))
+
+
+def _same(wanted: Link, links: Sequence[Link]) -> Link | None:
+    alike = [link for link in links if link.mac == wanted.mac]
+    if not wanted.mac:
+        alike = [link for link in alike if set(link.addresses) & set(wanted.addresses)]
+    if len(alike) > 1:
+        alike.sort(
+            key=lambda link: (not set(link.addresses) & set(wanted.addresses), link.name != wanted.name)
+        )
+    return alike[0] if alike else None
+
+
+def _index(route: IPRoute, name: str) -> int:
+    for index in route.link_lookup(ifname=name):
+        return int(index)
+    raise FileNotFoundError(f"there is no link {name}")
+
+
+def _add_addresses(route: IPRoute, index: int, addresses: Sequence[str]) -> None:
+    for address in addresses:
+        host, _, length = address.partition("/")
+        route.addr("replace", index=index, address=host, prefixlen=int(length))
+
+
+def _shown(namespace: Path | None) -> str:
+    return str(namespace) if namespace else "the host's namespace"

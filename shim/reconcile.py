@@ -1,0 +1,104 @@
+"""Repair: what the journal says against what there is, at the start and from then on.
+
+The engine never repeats what it told before, and after a crash of its own it may never send Leave or
+DeleteEndpoint. Its list of endpoints is evidence, though: what it does not list, and what no sandbox
+holds, is left over.
+"""
+
+import asyncio
+import logging
+import time
+from pathlib import Path
+
+from shim import telemetry
+from shim.driver import Driver, boot_id
+from shim.engine import Engine
+from shim.errors import ShimError
+from shim.model import Endpoint, EndpointState, NetworkID
+from shim.net.namespaces import Namespaces, is_namespace
+from shim.store import Store
+
+_log = logging.getLogger(__name__)
+
+_INTERVAL = 30.0
+"""Seconds between two rounds."""
+
+_GRACE = 60.0
+"""Seconds after its last step during which an endpoint is left alone: the engine may be about to list it."""
+
+
+class Reconciler:
+    """Removes endpoints that nobody will ask about again."""
+
+    def __init__(self, driver: Driver, store: Store, engine: Engine, namespaces: Namespaces) -> None:
+        self._driver = driver
+        self._store = store
+        self._engine = engine
+        self._namespaces = namespaces
+        self._interrupted: list[Endpoint] = []
+
+    async def recall(self) -> None:
+        """Note what the last run left in the midst of an action; to be called before any call is served."""
+        self._interrupted = [item for item in await self._store.endpoints() if _interrupted(item)]
+
+    async def run(self) -> None:
+        """Repair what was noted, then what is found, again and again until cancelled."""
+        await self._remove(self._interrupted)
+        while True:
+            try:
+                await self._remove(await self._left_over())
+                await self._remove_stray_namespaces()
+            except ShimError as error:
+                _log.warning("repair: %s", error)
+            await asyncio.sleep(_INTERVAL)
+
+    async def _remove(self, endpoints: list[Endpoint]) -> None:
+        for endpoint in endpoints:
+            with telemetry.call("Repair") as record:
+                try:
+                    await self._driver.remove(endpoint.id)
+                except ShimError as error:
+                    record.error = str(error)
+
+    async def _left_over(self) -> list[Endpoint]:
+        """Endpoints whose removal failed before, or which no sandbox holds and the engine does not list."""
+        endpoints = await self._store.endpoints()
+        failed = [item for item in endpoints if item.state is EndpointState.LEAVING and item.last_error]
+        suspects = [item for item in endpoints if _suspect(item)]
+        listed = {
+            endpoint_id
+            for network_id in {item.network_id for item in suspects}
+            for endpoint_id in await self._listed(network_id)
+        }
+        return failed + [item for item in suspects if item.id not in listed]
+
+    async def _listed(self, network_id: NetworkID) -> set[str]:
+        """The endpoints that the engine lists on a network. Raises `UnavailableError`: no evidence."""
+        networks = {network.id for network in await self._engine.networks()}
+        return set((await self._engine.network(network_id)).containers) if network_id in networks else set()
+
+    async def _remove_stray_namespaces(self) -> None:
+        """Remove staging namespaces that no endpoint in the journal owns.
+
+        The names are read first: whoever makes a namespace has journalled its endpoint before.
+        """
+        names = await self._namespaces.names()
+        known = {endpoint.id for endpoint in await self._store.endpoints()}
+        for name in names:
+            if name not in known:
+                await self._namespaces.remove(name)
+
+
+def _interrupted(endpoint: Endpoint) -> bool:
+    """Whether the shim died in the midst of an action, or the machine did after it."""
+    return endpoint.boot_id != boot_id() or endpoint.state in (
+        EndpointState.ADDING,
+        EndpointState.JOINING,
+        EndpointState.LEAVING,
+    )
+
+
+def _suspect(endpoint: Endpoint) -> bool:
+    quiet = time.time() - max(endpoint.created_at, endpoint.joined_at) > _GRACE
+    settled = endpoint.state in (EndpointState.CREATED, EndpointState.JOINED, EndpointState.LEFT)
+    return quiet and settled and not is_namespace(Path(endpoint.sandbox_key or "/nowhere"))

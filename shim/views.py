@@ -1,0 +1,207 @@
+"""What the daemon has done, for people and, as JSON, for programs: `cnm-cni network` and `endpoint`.
+
+The journal is read beside the daemon, which need not run. Names come from the engine at the time of
+looking, since they can be changed; without an engine they show as `-`.
+"""
+
+import json
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from shim.cni.result import Result
+from shim.config import Settings
+from shim.engine import DockerNetwork, Engine
+from shim.errors import InvalidRequestError, UnavailableError
+from shim.model import Endpoint, Network, NetworkID, PortMapping
+from shim.net.snapshot import Snapshot
+from shim.store import Store
+
+_NOTHING = "-"
+
+
+class View(Protocol):
+    """A view of the journal; `wanted` is an ID or its beginning where one thing is shown."""
+
+    def __call__(self, settings: Settings, wanted: str, /, *, as_json: bool) -> Coroutine[Any, Any, str]:
+        """The text to print. Raises `ShimError`."""
+
+
+async def networks(settings: Settings, _wanted: str, *, as_json: bool) -> str:
+    """All networks, one line each."""
+    known, endpoints = await _journal(settings)
+    docker = await _docker_networks(settings, (network.id for network in known))
+    items = [_network(network, endpoints, docker) for network in known]
+    if as_json:
+        return _json(items)
+    return _table(
+        ("NETWORK ID", "NAME", "CNI NETWORK", "ENDPOINTS"),
+        [(item["id"][:12], item["name"], item["cniNetwork"], str(item["endpoints"])) for item in items],
+    )
+
+
+async def endpoints(settings: Settings, _wanted: str, *, as_json: bool) -> str:
+    """All endpoints, one line each."""
+    items = await _endpoints(settings)
+    if as_json:
+        return _json(items)
+    return _table(
+        (
+            "ENDPOINT ID",
+            "NETWORK",
+            "CNI NETWORK",
+            "CONTAINER",
+            "ADDRESS",
+            "MAC",
+            "STATE",
+            "PORTS",
+            "LAST ERROR",
+        ),
+        [
+            (
+                item["id"][:12],
+                item["network"]["name"],
+                item["cniNetwork"],
+                item["container"],
+                ",".join(item["addresses"]),
+                item["mac"],
+                item["state"],
+                _ports(item["portMappings"]),
+                item["lastError"],
+            )
+            for item in items
+        ],
+    )
+
+
+async def endpoint(settings: Settings, wanted: str, *, as_json: bool) -> str:
+    """One endpoint in full, found by its ID or the beginning of it."""
+    found = [item for item in await _endpoints(settings) if item["id"].startswith(wanted)]
+    if len(found) != 1:
+        raise InvalidRequestError(
+            f"several endpoints begin with {wanted}" if found else f"no endpoint begins with {wanted}",
+            cure="give more of its ID" if found else "see `cnm-cni endpoint ls`",
+        )
+    (item,) = found
+    if as_json:
+        return _json(item)
+    lines = {
+        "endpoint": item["id"],
+        "network": f"{item['network']['name']} ({item['network']['id'][:12]})",
+        "CNI network": item["cniNetwork"],
+        "container": item["container"],
+        "state": item["state"],
+        "addresses": ", ".join(item["addresses"]),
+        "gateways": ", ".join(item["gateways"]),
+        "MAC": item["mac"],
+        "sandbox": item["sandbox"],
+        "ports": _ports(item["portMappings"]),
+        "plugins": " > ".join(plugin["type"] for plugin in item["conflist"]["plugins"]),
+        "CNI_ARGS": ";".join(f"{key}={value}" for key, value in item["cniArgs"].items()),
+        "created": item["createdAt"],
+        "last error": item["lastError"],
+    }
+    return "\n".join(f"{key + ':':13}{value or _NOTHING}" for key, value in lines.items())
+
+
+VIEWS: Mapping[str, View] = {"network ls": networks, "endpoint ls": endpoints, "endpoint show": endpoint}
+"""The views by the words of the command line."""
+
+
+async def _journal(settings: Settings) -> tuple[list[Network], list[Endpoint]]:
+    store = Store(settings.state_dir, read_only=True)
+    try:
+        await store.open()
+        return await store.networks(), await store.endpoints()
+    finally:
+        await store.close()
+
+
+async def _docker_networks(
+    settings: Settings, wanted: Iterable[NetworkID]
+) -> Mapping[NetworkID, DockerNetwork]:
+    """What the engine knows of the networks; those it does not know, or cannot tell, are missing."""
+    engine = Engine(settings.docker_socket, settings.deadlines.engine)
+    found: dict[NetworkID, DockerNetwork] = {}
+    for network_id in set(wanted):
+        try:
+            found[network_id] = await engine.network(network_id)
+        except InvalidRequestError:
+            continue
+        except UnavailableError:
+            break
+    return found
+
+
+async def _endpoints(settings: Settings) -> list[dict[str, Any]]:
+    _, known = await _journal(settings)
+    docker = await _docker_networks(settings, (item.network_id for item in known))
+    return [_endpoint(item, docker.get(item.network_id)) for item in known]
+
+
+def _network(
+    network: Network, endpoints: Sequence[Endpoint], docker: Mapping[NetworkID, DockerNetwork]
+) -> dict[str, Any]:
+    return {
+        "id": network.id,
+        "name": docker[network.id].name if network.id in docker else "",
+        "cniNetwork": network.cni_network,
+        "endpoints": sum(endpoint.network_id == network.id for endpoint in endpoints),
+        "options": dict(network.options),
+        "internal": network.internal,
+        "createdAt": _time(network.created_at),
+    }
+
+
+def _endpoint(endpoint: Endpoint, docker: DockerNetwork | None) -> dict[str, Any]:
+    result = Result.from_json(endpoint.result, "the journal")
+    ips = result.addresses(endpoint.ifname)
+    link = Snapshot.from_json(endpoint.snapshot).link(endpoint.ifname) if endpoint.snapshot else None
+    return {
+        "id": endpoint.id,
+        "network": {"id": endpoint.network_id, "name": docker.name if docker else ""},
+        "cniNetwork": endpoint.conflist["name"],
+        "container": docker.containers.get(endpoint.id, "") if docker else "",
+        "state": endpoint.state,
+        "addresses": [ip.address for ip in ips],
+        "gateways": [ip.gateway for ip in ips if ip.gateway],
+        "mac": endpoint.mac_address or (link.mac if link else ""),
+        "ifname": endpoint.ifname,
+        "sandbox": endpoint.sandbox_key,
+        "portMappings": list(endpoint.capability_args.get("portMappings", ())),
+        "lastError": endpoint.last_error,
+        "createdAt": _time(endpoint.created_at),
+        "cniArgs": dict(endpoint.cni_args),
+        "capabilityArgs": endpoint.capability_args,
+        "conflist": endpoint.conflist,
+        "result": endpoint.result,
+    }
+
+
+def _ports(mappings: Iterable[PortMapping]) -> str:
+    """Port mappings in docker's notation."""
+    return ", ".join(
+        f"{_host(item)}{item['hostPort']}->{item['containerPort']}/{item['protocol']}" for item in mappings
+    )
+
+
+def _host(mapping: PortMapping) -> str:
+    address = mapping.get("hostIP", "")
+    return f"[{address}]:" if ":" in address else f"{address}:" if address else ""
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, *([cell or _NOTHING for cell in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
