@@ -19,7 +19,7 @@ from shim.errors import InvalidRequestError, ShimError
 from shim.handover import Handover
 from shim.lifecycle import Step
 from shim.model import Endpoint, EndpointID, EndpointState, Network
-from shim.net.snapshot import Snapshot
+from shim.net.snapshot import Link, Snapshot
 from shim.resolve import Resolver
 from shim.store import Store
 from shim.wire import messages as m
@@ -139,8 +139,9 @@ class Driver:
             endpoint = await self._store.endpoint(request.endpoint_id)
             if endpoint is not None:
                 telemetry.about(f"{endpoint.conflist['name']}/{endpoint.id[:12]}")
-                if endpoint.state in _ATTACHED and await self._handover.in_sandbox(endpoint):
-                    await self._detach(endpoint)
+                found = await self._handover.in_sandbox(endpoint)
+                if endpoint.state in _ATTACHED and found is not None:
+                    await self._detach(endpoint, found)
         return m.EmptyResponse()
 
     async def delete_endpoint(self, request: m.EndpointRequest) -> m.EmptyResponse:
@@ -227,13 +228,13 @@ class Driver:
 
     async def _remove(self, endpoint: Endpoint) -> None:
         if endpoint.state is not EndpointState.LEFT:
-            await self._detach(endpoint)
+            await self._detach(endpoint, await self._handover.in_sandbox(endpoint))
         await self._store.delete_endpoint(endpoint.id)
 
-    async def _detach(self, endpoint: Endpoint) -> None:
+    async def _detach(self, endpoint: Endpoint, found: Link | None) -> None:
         endpoint = await self._advance(endpoint, Step.DETACH)
         try:
-            await self._handover.detach(endpoint)
+            await self._handover.detach(endpoint, found)
         except ShimError as error:
             await self._store.save_endpoint(replace(endpoint, last_error=str(error)))
             raise

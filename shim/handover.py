@@ -63,23 +63,30 @@ class Handover:
     async def release(self, endpoint: Endpoint) -> None:
         """Put the link into the host's namespace, where the engine looks for it, and end the staging."""
         name = host_link_name(endpoint.id)
-        if not await self._links.exists(None, name):
+        try:
             await self._links.move(Path(endpoint.staging), endpoint.ifname, None, name)
+        except KernelError:
+            if not await self._links.exists(None, name):  # moved before, when this was tried already
+                raise
         await self._namespaces.remove(endpoint.id)
 
-    async def in_sandbox(self, endpoint: Endpoint) -> bool:
-        """Whether the link is in the sandbox, and the sandbox within reach."""
-        return await self._find_in_sandbox(endpoint) is not None
+    async def in_sandbox(self, endpoint: Endpoint) -> Link | None:
+        """The link as it is in the sandbox; None when it is not there, or the sandbox not within reach."""
+        link = _link(endpoint)
+        sandbox = Path(endpoint.sandbox_key)
+        if link is None or not endpoint.sandbox_key or not is_namespace(sandbox):
+            return None
+        return await self._links.find(sandbox, replace(link, mac=endpoint.mac_address or link.mac))
 
-    async def detach(self, endpoint: Endpoint) -> None:
+    async def detach(self, endpoint: Endpoint, found: Link | None) -> None:
         """Run the chain's DEL where the link is, or where it can be put, and leave nothing behind.
 
-        In the live sandbox if the link is there under the name the plugins know: that needs no move.
-        Otherwise the link goes back into the staging namespace, as it was after ADD. DEL without it
-        would report success, and leak all that is keyed on its addresses (masquerade chains, say).
+        `found` is what `in_sandbox` says. In the live sandbox, if the link is there under the name the
+        plugins know: that needs no move. Otherwise the link goes back into the staging namespace, as it
+        was after ADD. DEL without it would report success, and leak all that is keyed on its addresses
+        (masquerade chains, say).
         """
         link = _link(endpoint)
-        found = await self._find_in_sandbox(endpoint)
         if found and link and found.name == endpoint.ifname and _has_addresses(found, link):
             await self._delete(endpoint, Path(endpoint.sandbox_key))
         else:
@@ -109,13 +116,6 @@ class Handover:
                 endpoint.staging, endpoint.ifname, str(namespace), endpoint.ifname
             )
         await self._runtime.delete(_conflist(endpoint), _attachment(endpoint, namespace), result)
-
-    async def _find_in_sandbox(self, endpoint: Endpoint) -> Link | None:
-        link = _link(endpoint)
-        sandbox = Path(endpoint.sandbox_key)
-        if link is None or not endpoint.sandbox_key or not is_namespace(sandbox):
-            return None
-        return await self._links.find(sandbox, replace(link, mac=endpoint.mac_address or link.mac))
 
 
 def _link(endpoint: Endpoint) -> Link | None:

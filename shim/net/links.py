@@ -1,6 +1,6 @@
 """Links: seen, moved between namespaces, put back as they were, and stood in for."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,7 +38,7 @@ class Links:
         return await self._run(
             f"look for {wanted.name} in {_shown(namespace)}",
             namespace,
-            lambda route: _same(wanted, _links(route)),
+            lambda route: _same(wanted, _links(route).values()),
         )
 
     async def exists(self, namespace: Path | None, name: str) -> bool:
@@ -46,7 +46,7 @@ class Links:
         return await self._run(
             f"look for {name} in {_shown(namespace)}",
             namespace,
-            lambda route: any(link.name == name for link in _links(route)),
+            lambda route: bool(route.link_lookup(ifname=name)),
         )
 
     async def move(self, source: Path | None, name: str, target: Path | None, new_name: str) -> None:
@@ -104,19 +104,21 @@ class Links:
 
 
 def _snapshot(route: IPRoute) -> Snapshot:
-    names = {message["index"]: message.get("ifname") for message in route.get_links()}
-    return Snapshot(tuple(_links(route)), tuple(_routes(route, names)))
+    links = _links(route)
+    names = {index: link.name for index, link in links.items()}
+    return Snapshot(tuple(links.values()), tuple(_routes(route, names)))
 
 
-def _links(route: IPRoute) -> list[Link]:
+def _links(route: IPRoute) -> dict[int, Link]:
+    """All links by their index, except the loopback one."""
     addresses: dict[int, list[str]] = {}
     for message in route.get_addr():
         # IFA_LOCAL is the link's own address, IFA_ADDRESS the peer's on a point-to-point link
         address = message.get("local") or message.get("address")
         if not (ip_address(address).version == 6 and ip_address(address).is_link_local):  # noqa: PLR2004
             addresses.setdefault(message["index"], []).append(f"{address}/{message['prefixlen']}")
-    return [
-        Link(
+    return {
+        message["index"]: Link(
             name=message.get("ifname"),
             mac=message.get("address") or "",
             mtu=message.get("mtu"),
@@ -124,18 +126,19 @@ def _links(route: IPRoute) -> list[Link]:
         )
         for message in route.get_links()
         if not message["flags"] & _LOOPBACK
-    ]
+    }
 
 
-def _routes(route: IPRoute, names: dict[int, str]) -> Iterator[Route]:
+def _routes(route: IPRoute, names: Mapping[int, str]) -> Iterator[Route]:
     for message in route.get_routes(table=_MAIN_TABLE):
         destination = _destination(message)
-        if message["type"] != _UNICAST or not message.get("oif") or _link_local(destination):
+        link = names.get(message.get("oif"))
+        if message["type"] != _UNICAST or link is None or _link_local(destination):
             continue
         yield Route(
             destination=destination,
             gateway=message.get("gateway") or "",
-            link=names[message.get("oif")],
+            link=link,
             by_kernel=message["proto"] == _PROTO_KERNEL,
         )
 
@@ -149,7 +152,7 @@ def _link_local(destination: str) -> bool:
     return destination.startswith(("fe80:", "ff00:"))
 
 
-def _same(wanted: Link, links: Sequence[Link]) -> Link | None:
+def _same(wanted: Link, links: Iterable[Link]) -> Link | None:
     alike = [link for link in links if link.mac == wanted.mac]
     if not wanted.mac:
         alike = [link for link in alike if set(link.addresses) & set(wanted.addresses)]
