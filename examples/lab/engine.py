@@ -1,13 +1,11 @@
 """A private Docker engine, with room for the shim and for CNI plugins beside it."""
 
-import contextlib
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,9 +38,6 @@ class Engine:
     """
 
     def __init__(self, folder: Path, *, root: Path | None, plugin_path: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise LabError(f"{folder} is not empty: give the engine a folder of its own")
         self.folder = folder
         self.plugin_path = plugin_path
         """The folder of CNI plugins that came with the engine, as the shim sees it."""
@@ -67,10 +62,7 @@ class Engine:
     @classmethod
     def newest(cls, folder: Path) -> Self:
         """The newest engine and plugins that Debian carries; builds a Debian tree at first use."""
-        root = newest.root()
-        engine = cls(folder, root=root, plugin_path=folder / "plugins")
-        newest.plugins(root, engine.plugin_path)
-        return engine
+        return cls(folder, root=newest.root(), plugin_path=folder / "plugins")
 
     def __enter__(self) -> Self:
         try:
@@ -107,9 +99,7 @@ class Engine:
         self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 120.0
     ) -> subprocess.CompletedProcess[str]:
         """Run `docker` with the engine's own client; the rest is as with `run`."""
-        return self._run(
-            self._tree, ["/usr/bin/docker", *arguments], stdin, check=check, timeout=timeout
-        )
+        return self._run(self._tree, ["/usr/bin/docker", *arguments], stdin, check=check, timeout=timeout)
 
     def compose(
         self, file: str, *arguments: str, project: str = "lab", check: bool = True, timeout: float = 120.0
@@ -199,6 +189,9 @@ class Engine:
         return [sys.executable, "-m", "shim.cli", *arguments]
 
     def _open_room(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if any(self.folder.iterdir()):
+            raise LabError(f"{self.folder} is not empty: give the engine a folder of its own")
         log = self.folder / "room.log"
         with log.open("w") as errors:
             self._keeper = subprocess.Popen(
@@ -210,13 +203,13 @@ class Engine:
                 text=True,
                 start_new_session=True,
             )
-        if not self._keeper.stdout:
-            raise LabError("unreachable: the keeper's output is a pipe")
-        ready = self._keeper.stdout.readline()
+        ready = self._keeper.stdout.readline() if self._keeper.stdout else ""
         if not ready:
-            raise LabError("the namespaces of the private engine cannot be made")
+            raise LabError(f"the room of the private engine cannot be made: {log.read_text().strip()}")
         processes = json.loads(ready)
         self._room, self._tree = processes["room"], processes["tree"]
+        if self._root:
+            newest.plugins(self._root, self.plugin_path)
 
     def _close_room(self) -> None:
         if self._keeper:

@@ -23,14 +23,23 @@ _PATIENCE = 10.0
 """Seconds to wait for the kernel to let go of the cgroups of processes it has just killed."""
 
 _WITH_ME = ("setpriv", "--pdeathsig", "KILL", "--")
-_NAMESPACES = ("--net", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc")
+_NAMESPACES = (
+    "--net",
+    "--mount",
+    "--propagation",
+    "private",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+)
 
 
 def main() -> None:
     """Open the room, wait for its owner to go, and clean up."""
     folder, cgroup, *root = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    room = subprocess.Popen(  # noqa: S603
+    room = subprocess.Popen(
         [*_WITH_ME, "unshare", *_NAMESPACES, sys.executable, "-m", "lab.room", folder, *root],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

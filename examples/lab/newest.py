@@ -57,7 +57,13 @@ def _build(tree: Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     # In namespaces of its own, so that an interrupted build leaves no process and no mount behind.
     command = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
-    command += ["debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", SUITE, str(unfinished)]
+    command += [
+        "debootstrap",
+        "--variant=minbase",
+        f"--include={','.join(_PACKAGES)}",
+        SUITE,
+        str(unfinished),
+    ]
     build = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if build.returncode != 0:
         tail = " / ".join((build.stdout + build.stderr).strip().splitlines()[-3:])

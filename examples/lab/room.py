@@ -67,13 +67,15 @@ def _plant_tree(folder: Path, root: Path) -> None:
     _run("mount", "--bind", "/run", tree / "run")
     _bind_stores(folder, tree)
     # pivot_root, since containerd refuses a plain chroot and `docker exec` would leave it.
-    holder = subprocess.Popen(  # noqa: S603
+    holder = subprocess.Popen(
         ["unshare", "--mount", "--propagation", "unchanged", "sh", "-ec", _HOLD_TREE, "sh", tree],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
     )
     if not holder.stdout or not holder.stdout.readline():
         sys.exit("the engine's mount tree cannot be made")
+    # The holder has its own copy; here it would only show every sandbox a second time.
+    _run("umount", "--recursive", "--lazy", tree)
 
 
 def _overlay(folder: Path, name: str, *, lower: Path, on: Path) -> None:

@@ -1,0 +1,96 @@
+"""Real engines with the shim beside them, and the proof that no test leaves anything behind."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab.engine import Engine
+from lab.errors import LabError
+from lab.footprint import Footprint, engine_footprint, host_footprint
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+
+_SETTLING = 10.0
+"""Seconds an engine may take to finish what it does after it has answered."""
+
+_LOG_LINES = 40
+
+
+@pytest.fixture(scope="session")
+def host_before() -> Footprint:
+    """The machine before any private engine was started."""
+    return host_footprint()
+
+
+@pytest.fixture(scope="session")
+def conf_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the conflists of tests, read by the shim besides `cni_conf/`."""
+    return tmp_path_factory.mktemp("conflists")
+
+
+@pytest.fixture(scope="session", params=["20.10", "newest"])
+def session_engine(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    conf_dir: Path,
+    host_before: Footprint,
+) -> Iterator[Engine]:
+    """Each engine in turn, with its image and the shim."""
+    make = {"20.10": Engine.debian, "newest": Engine.newest}[request.param]
+    with make(tmp_path_factory.mktemp("engine") / "disk") as engine:
+        engine.import_image()
+        engine.start_shim(_conf_dirs(conf_dir))
+        yield engine
+    assert host_before.difference(host_footprint()) == []
+
+
+@pytest.fixture
+def engine(session_engine: Engine, conf_dir: Path) -> Iterator[Engine]:
+    """A running engine with the shim; what the test makes is removed, and must leave no trace."""
+    before = engine_footprint(session_engine)
+    try:
+        yield session_engine
+    finally:
+        _restart_what_is_down(session_engine, conf_dir)
+        _remove_everything(session_engine)
+    deadline = time.monotonic() + _SETTLING
+    while leaks := before.difference(engine_footprint(session_engine)):
+        if time.monotonic() > deadline:
+            pytest.fail("\n".join(leaks))
+        time.sleep(0.1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Show the end of both daemons' logs with a failure."""
+    report = yield
+    engine = getattr(item, "funcargs", {}).get("session_engine")
+    if report.failed and engine:
+        for log in (engine.dockerd_log, engine.shim_log):
+            lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+            report.sections.append((f"end of {log.name}", "\n".join(lines)))
+    return report
+
+
+def _conf_dirs(conf_dir: Path) -> list[Path]:
+    return [_REPOSITORY / "cni_conf", conf_dir]
+
+
+def _restart_what_is_down(engine: Engine, conf_dir: Path) -> None:
+    try:
+        engine.shim.pid  # noqa: B018 - asked for its error
+    except LabError:
+        engine.start_shim(_conf_dirs(conf_dir))
+    try:
+        engine.dockerd.pid  # noqa: B018 - asked for its error
+    except LabError:
+        engine.start_dockerd()
+
+
+def _remove_everything(engine: Engine) -> None:
+    containers = engine.docker("ps", "--all", "--quiet").stdout.split()
+    if containers:
+        engine.docker("rm", "--force", "--volumes", *containers)
+    engine.docker("network", "prune", "--force")
