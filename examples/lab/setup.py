@@ -15,7 +15,7 @@ from pathlib import Path
 from lab.errors import LabError
 from lab.progress import step
 
-_VENV = ("python3-venv",)
+_VENV = ("python3-venv", "ca-certificates")
 _DEMO = (
     *_VENV,
     "docker.io",
@@ -24,7 +24,7 @@ _DEMO = (
     "iproute2",
     "busybox-static",
 )
-_TEST = (*_DEMO, "debootstrap", "ca-certificates", "docker-compose")
+_TEST = (*_DEMO, "debootstrap", "docker-compose")
 _PACKAGES = {"venv": _VENV, "demo": _DEMO, "test": _TEST}
 
 _SERVICES = {"docker.io": ("docker.service", "docker.socket"), "containerd": ("containerd.service",)}
