@@ -51,7 +51,7 @@ class Attachment:
             raise ConfError(f"container ID {self.container_id!r}: expected letters, digits, '_', '.' and '-'")
         if not _is_ifname(self.ifname):
             raise ConfError(
-                f"interface name {self.ifname!r}: expected at most {_IFNAME_LIMIT} bytes, no '/', ':' or blank"
+                f"interface name {self.ifname!r}: at most {_IFNAME_LIMIT} bytes without '/', ':', blanks"
             )
         for key, value in self.args:
             if not key or set(";=") & set(key + value) or not (key + value).isprintable():
