@@ -1,0 +1,361 @@
+"""The journal: what is saved is on disk, and what cannot be read says so in one line."""
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from shim.model import Endpoint, EndpointID, EndpointState, Network, NetworkID
+from shim.store import FILE_NAME, Store, StoreError
+
+NETWORK = Network(
+    id=NetworkID("a" * 64),
+    cni_network="web",
+    options={"cni.network": "web"},
+    internal=True,
+    created_at=1700000000.25,
+)
+ENDPOINT = Endpoint(
+    id=EndpointID("b" * 64),
+    network_id=NETWORK.id,
+    state=EndpointState.JOINED,
+    conflist={"cniVersion": "1.0.0", "name": "web", "plugins": [{"type": "bridge", "mtu": 1500}]},
+    ifname="eth0",
+    staging="/run/cnm-cni/netns/bbbb",
+    cni_args=(("IgnoreUnknown", "1"), ("K8S_POD_NAME", "web")),
+    capability_args={"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]},
+    mac_address="02:42:ac:11:00:02",
+    result={"ips": [{"address": "10.89.0.2/24"}], "dns": None},
+    snapshot={"links": []},
+    sandbox_key="/var/run/docker/netns/cccc",
+    boot_id="f00",
+    created_at=1700000001.5,
+    joined_at=1700000002.5,
+    last_error="bridge failed: Größe",
+)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    store = Store(tmp_path)
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def reopened(folder: Path) -> tuple[list[Network], list[Endpoint]]:
+    """What another process would read, once this one is gone."""
+    store = Store(folder)
+    await store.open()
+    try:
+        return await store.networks(), await store.endpoints()
+    finally:
+        await store.close()
+
+
+def execute(folder: Path, sql: str, *values: str) -> None:
+    with closing(sqlite3.connect(folder / FILE_NAME, isolation_level=None)) as connection:
+        connection.execute(sql, values)
+
+
+async def test_a_new_journal_is_empty(store: Store) -> None:
+    assert await store.networks() == []
+    assert await store.endpoints() == []
+    assert await store.network(NETWORK.id) is None
+    assert await store.endpoint(ENDPOINT.id) is None
+
+
+async def test_every_member_of_a_network_comes_back(store: Store) -> None:
+    await store.save_network(NETWORK)
+
+    assert await store.network(NETWORK.id) == NETWORK
+
+
+async def test_every_member_of_an_endpoint_comes_back_with_its_type(store: Store) -> None:
+    await store.save_endpoint(ENDPOINT)
+
+    found = await store.endpoint(ENDPOINT.id)
+    assert found == ENDPOINT
+    assert found is not None
+    assert found.state is EndpointState.JOINED
+
+
+async def test_an_endpoint_of_defaults_comes_back(store: Store) -> None:
+    endpoint = Endpoint(ENDPOINT.id, NETWORK.id, EndpointState.ADDING, {}, "eth0", "/run/x")
+
+    await store.save_endpoint(endpoint)
+
+    assert await store.endpoint(ENDPOINT.id) == endpoint
+
+
+async def test_text_that_is_no_unicode_comes_back(store: Store) -> None:
+    network = replace(NETWORK, options={"cni.args.X": "\ud800 \0 \U0001f433"})
+
+    await store.save_network(network)
+
+    assert await store.network(NETWORK.id) == network
+
+
+async def test_saving_again_replaces_and_keeps_the_order(store: Store) -> None:
+    second = replace(NETWORK, id=NetworkID("c" * 64))
+    await store.save_network(NETWORK)
+    await store.save_network(second)
+    renamed = replace(NETWORK, cni_network="db")
+
+    await store.save_network(renamed)
+
+    assert await store.networks() == [renamed, second]
+
+
+async def test_an_endpoints_state_column_follows_its_record(store: Store, tmp_path: Path) -> None:
+    await store.save_endpoint(ENDPOINT)
+    await store.save_endpoint(replace(ENDPOINT, state=EndpointState.LEAVING))
+
+    assert [endpoint.state for endpoint in await store.endpoints()] == [EndpointState.LEAVING]
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        assert connection.execute("SELECT network_id, state FROM endpoints").fetchall() == [
+            (NETWORK.id, "leaving")
+        ]
+
+
+async def test_deleting_removes_one_and_is_harmless_twice(store: Store) -> None:
+    other = replace(ENDPOINT, id=EndpointID("d" * 64))
+    await store.save_network(NETWORK)
+    await store.save_endpoint(ENDPOINT)
+    await store.save_endpoint(other)
+
+    for _ in range(2):
+        await store.delete_endpoint(ENDPOINT.id)
+        await store.delete_network(NETWORK.id)
+
+    assert await store.endpoints() == [other]
+    assert await store.networks() == []
+
+
+async def test_what_was_saved_outlives_the_process(tmp_path: Path) -> None:
+    store = Store(tmp_path / "made" / "on" / "the" / "way")
+    await store.open()
+    await store.save_network(NETWORK)
+    await store.save_endpoint(ENDPOINT)
+    await store.close()
+
+    assert await reopened(tmp_path / "made" / "on" / "the" / "way") == ([NETWORK], [ENDPOINT])
+
+
+async def test_what_was_saved_is_on_disk_before_the_journal_is_closed(store: Store, tmp_path: Path) -> None:
+    await store.save_endpoint(ENDPOINT)
+
+    assert await reopened(tmp_path) == ([], [ENDPOINT])
+
+
+async def test_each_commit_is_synced_to_disk(store: Store) -> None:
+    assert await store._query("PRAGMA synchronous") == [(2,)]
+    assert await store._query("PRAGMA journal_mode") == [("wal",)]
+
+
+async def test_the_state_is_hidden_from_other_users(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state")
+    await store.open()
+    await store.close()
+
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_journal_that_was_never_opened_takes_no_writes(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+
+    with pytest.raises(StoreError, match="is not open"):
+        await store.save_network(NETWORK)
+
+    await store.close()
+
+
+async def test_a_reader_sees_what_the_daemon_saves(store: Store, tmp_path: Path) -> None:
+    reader = Store(tmp_path, read_only=True)
+    await reader.open()
+    await store.save_network(NETWORK)
+
+    assert await reader.networks() == [NETWORK]
+
+    await reader.close()
+
+
+async def test_a_reader_works_without_a_daemon(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    await store.open()
+    await store.save_network(NETWORK)
+    await store.close()
+    reader = Store(tmp_path, read_only=True)
+    await reader.open()
+
+    assert await reader.networks() == [NETWORK]
+
+    await reader.close()
+
+
+async def test_a_reader_cannot_write(store: Store, tmp_path: Path) -> None:
+    reader = Store(tmp_path, read_only=True)
+    await reader.open()
+
+    with pytest.raises(StoreError, match="readonly database"):
+        await reader.save_network(NETWORK)
+
+    await reader.close()
+    assert await store.networks() == []
+
+
+async def test_a_reader_finds_a_missing_file_empty_and_does_not_make_it(tmp_path: Path) -> None:
+    reader = Store(tmp_path / "none", read_only=True)
+    await reader.open()
+
+    assert await reader.networks() == []
+    assert await reader.endpoint(ENDPOINT.id) is None
+
+    await reader.close()
+    assert not (tmp_path / "none").exists()
+
+
+async def test_a_reader_takes_any_character_in_the_path(tmp_path: Path) -> None:
+    folder = tmp_path / "a?b#c%20d"
+    store = Store(folder)
+    await store.open()
+    await store.save_network(NETWORK)
+    await store.close()
+    reader = Store(folder, read_only=True)
+    await reader.open()
+
+    assert await reader.networks() == [NETWORK]
+
+    await reader.close()
+
+
+async def test_a_file_that_is_no_journal_is_refused_with_a_cure(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"not a database" * 1000)
+    store = Store(tmp_path)
+
+    with pytest.raises(StoreError, match="state.db: file is not a database") as caught:
+        await store.open()
+
+    assert "moved away" in caught.value.cure
+    await store.close()
+
+
+async def test_a_reader_refuses_a_file_that_is_no_journal(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).write_bytes(b"not a database" * 1000)
+    reader = Store(tmp_path, read_only=True)
+    await reader.open()
+
+    with pytest.raises(StoreError, match="file is not a database"):
+        await reader.networks()
+
+    await reader.close()
+
+
+async def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    await store.open()
+    await store.save_network(NETWORK)
+    await store.close()
+    path = tmp_path / FILE_NAME
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    damaged = Store(tmp_path)
+    await damaged.open()
+
+    with pytest.raises(StoreError, match="malformed"):
+        await damaged.networks()
+
+    await damaged.close()
+
+
+async def test_a_journal_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    execute(tmp_path, "PRAGMA user_version = 2")
+    store = Store(tmp_path)
+
+    with pytest.raises(StoreError, match=r"written by another version of the shim \(format 2, expected 1\)"):
+        await store.open()
+
+    await store.close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "{",
+        json.dumps(asdict(ENDPOINT) | {"colour": "blue"}),
+        json.dumps(asdict(ENDPOINT) | {"state": "paused"}),
+        json.dumps(asdict(ENDPOINT) | {"cni_args": [["one"]]}),
+        json.dumps({key: value for key, value in asdict(ENDPOINT).items() if key != "ifname"}),
+    ],
+    ids=["empty", "null", "list", "no members", "cut off", "unknown member", "unknown state",
+         "odd arguments", "missing member"],
+)  # fmt: skip
+async def test_an_endpoint_record_of_another_version_is_an_error_with_a_cure(
+    store: Store, tmp_path: Path, record: str
+) -> None:
+    execute(tmp_path, "INSERT INTO endpoints VALUES (?, 'n', 's', ?)", ENDPOINT.id, record)
+
+    with pytest.raises(StoreError, match="a record cannot be read"):
+        await store.endpoint(ENDPOINT.id)
+    with pytest.raises(StoreError, match="start the version of the shim that wrote it"):
+        await store.endpoints()
+
+
+@pytest.mark.parametrize("record", ["", "null", "[]", "{}", '{"colour": "blue"}'])
+async def test_a_network_record_of_another_version_is_an_error(
+    store: Store, tmp_path: Path, record: str
+) -> None:
+    execute(tmp_path, "INSERT INTO networks VALUES (?, ?)", NETWORK.id, record)
+
+    with pytest.raises(StoreError, match="a record cannot be read"):
+        await store.network(NETWORK.id)
+    with pytest.raises(StoreError, match="a record cannot be read"):
+        await store.networks()
+
+
+async def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    store = Store(tmp_path / "state")
+
+    with pytest.raises(StoreError, match="File exists"):
+        await store.open()
+
+    await store.close()
+
+
+async def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()
+    store = Store(tmp_path)
+
+    with pytest.raises(StoreError, match="unable to open database file"):
+        await store.open()
+
+    await store.close()
+
+
+async def test_a_full_disk_is_an_error_and_keeps_what_was_there(store: Store) -> None:
+    await store.save_network(NETWORK)
+    await store._query("PRAGMA max_page_count = 1")  # sqlite's own way to meet a full disk
+    huge = replace(NETWORK, options={"cni.args.X": "x" * 1_000_000})
+
+    with pytest.raises(StoreError, match="database or disk is full"):
+        await store.save_network(huge)
+
+    assert await store.networks() == [NETWORK]
+
+
+async def test_a_read_only_disk_is_an_error_with_a_cure(store: Store) -> None:
+    await store._query("PRAGMA query_only = ON")  # as root, permissions would not stop a write
+
+    with pytest.raises(StoreError, match="is the disk full or read-only"):
+        await store.save_network(NETWORK)
