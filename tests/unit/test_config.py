@@ -101,7 +101,7 @@ def test_flags_win_over_the_file(write: WriteConfig) -> None:
 
 
 def test_a_bad_flag_is_named_as_the_user_typed_it(write: WriteConfig) -> None:
-    with pytest.raises(ConfigError, match="^--state-dir: expected an absolute path, found 'here'$"):
+    with pytest.raises(ConfigError, match=r"^--state-dir: expected an absolute path, found 'here'$"):
         load(write(""), {"state_dir": "here"})
 
 
@@ -115,7 +115,9 @@ def test_an_unknown_key_is_refused_with_the_known_ones(write: WriteConfig) -> No
 
 
 def test_an_unknown_deadline_is_refused_with_the_known_ones(write: WriteConfig) -> None:
-    with pytest.raises(ConfigError, match="deadlines: unknown key 'del'; expected one of: add, delete, engine"):
+    with pytest.raises(
+        ConfigError, match=r"deadlines: unknown key 'del'; expected one of: add, delete, engine"
+    ):
         load(write("deadlines: {del: 3}"))
 
 
@@ -173,7 +175,9 @@ def test_a_list_of_paths_must_be_absolute_and_not_empty(key: str, value: Any) ->
 )
 @pytest.mark.parametrize("key", ["add", "delete", "engine"])
 def test_a_deadline_must_be_a_number_of_seconds(key: str, value: Any) -> None:
-    with pytest.raises(ConfigError, match=f"deadlines: {key}: expected a number of seconds above 0 and up to"):
+    with pytest.raises(
+        ConfigError, match=f"deadlines: {key}: expected a number of seconds above 0 and up to"
+    ):
         load(EXAMPLE, {"deadlines": {key: value}})
 
 

@@ -50,6 +50,8 @@ def test_each_error_has_its_status(error: type[ShimError], status: HTTPStatus) -
     assert error("why").status is status
 
 
-@pytest.mark.parametrize("error", [ShimError, ConfigError, InvalidRequestError, ConflictError, UnavailableError])
+@pytest.mark.parametrize(
+    "error", [ShimError, ConfigError, InvalidRequestError, ConflictError, UnavailableError]
+)
 def test_no_error_is_a_404_which_the_engine_takes_for_success(error: type[ShimError]) -> None:
     assert error("why").status is not HTTPStatus.NOT_FOUND

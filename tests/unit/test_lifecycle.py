@@ -14,6 +14,7 @@ ALLOWED = {
     (S.ADDING, Step.DETACH): S.LEAVING,
     (S.CREATED, Step.JOIN): S.JOINING,
     (S.CREATED, Step.DETACH): S.LEAVING,
+    (S.JOINING, Step.JOIN): S.JOINING,
     (S.JOINING, Step.JOINED): S.JOINED,
     (S.JOINING, Step.DETACH): S.LEAVING,
     (S.JOINED, Step.DETACH): S.LEAVING,
@@ -35,7 +36,7 @@ def test_every_other_step_is_refused(state: EndpointState, step: Step) -> None:
 
 
 def test_a_refusal_names_the_endpoint_as_docker_shows_it_the_state_and_the_step() -> None:
-    with pytest.raises(ConflictError, match="^endpoint 4f1c09aab2de is joined: it cannot join$"):
+    with pytest.raises(ConflictError, match=r"^endpoint 4f1c09aab2de is joined: it cannot join$"):
         advance(ENDPOINT, S.JOINED, Step.JOIN)
 
 
@@ -54,6 +55,10 @@ def test_every_state_can_be_cleaned_up_in_two_steps(state: EndpointState) -> Non
     leaving = advance(ENDPOINT, state, Step.DETACH)
 
     assert advance(ENDPOINT, leaving, Step.DETACHED) is S.LEFT
+
+
+def test_a_join_that_broke_midway_can_be_tried_again() -> None:
+    assert advance(ENDPOINT, S.JOINING, Step.JOIN) is S.JOINING
 
 
 def test_a_failed_cleanup_can_be_tried_again() -> None:

@@ -237,7 +237,7 @@ async def test_a_file_that_is_no_journal_is_refused_with_a_cure(tmp_path: Path) 
     (tmp_path / FILE_NAME).write_bytes(b"not a database" * 1000)
     store = Store(tmp_path)
 
-    with pytest.raises(StoreError, match="state.db: file is not a database") as caught:
+    with pytest.raises(StoreError, match=r"state\.db: file is not a database") as caught:
         await store.open()
 
     assert "moved away" in caught.value.cure
