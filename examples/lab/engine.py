@@ -192,33 +192,37 @@ class Engine:
         self.folder.mkdir(parents=True, exist_ok=True)
         if any(self.folder.iterdir()):
             raise LabError(f"{self.folder} is not empty: give the engine a folder of its own")
-        log = self.folder / "room.log"
-        with log.open("w") as errors:
-            self._keeper = subprocess.Popen(
-                [sys.executable, "-m", "lab.keeper", self.folder, self.cgroup, *filter(None, [self._root])],
-                env=os.environ | {"PYTHONPATH": str(_EXAMPLES)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                start_new_session=True,
-            )
+        self._keeper = subprocess.Popen(
+            [sys.executable, "-m", "lab.keeper", self.folder, self.cgroup, *filter(None, [self._root])],
+            env=os.environ | {"PYTHONPATH": str(_EXAMPLES)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
         ready = self._keeper.stdout.readline() if self._keeper.stdout else ""
         if not ready:
-            raise LabError(f"the room of the private engine cannot be made: {log.read_text().strip()}")
+            _, errors = self._keeper.communicate()
+            raise LabError(f"the room of the private engine cannot be made: {' '.join(errors.split())}")
         processes = json.loads(ready)
         self._room, self._tree = processes["room"], processes["tree"]
         if self._root:
             newest.plugins(self._root, self.plugin_path)
 
     def _close_room(self) -> None:
-        if self._keeper:
-            self._keeper.communicate()  # closes its standard input, which tells it that we are done
-            self._keeper = None
+        keeper, self._keeper = self._keeper, None
+        errors = ""
+        if keeper and keeper.returncode is None:
+            _, errors = keeper.communicate()  # closes its standard input, which tells it that we are done
         for daemon in (self._dockerd, self._shim):
             if daemon:
                 daemon.wait()
         self._dockerd = self._shim = None
+        if keeper and keeper.returncode != 0:
+            raise LabError(
+                f"the private engine may have left {self.folder} and {self.cgroup}: {errors.strip()}"
+            )
 
     def _run(
         self, process: int, command: Sequence[str | Path], stdin: str | None, *, check: bool, timeout: float

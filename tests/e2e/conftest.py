@@ -1,7 +1,8 @@
 """Real engines with the shim beside them, and the proof that no test leaves anything behind."""
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +95,51 @@ def _remove_everything(engine: Engine) -> None:
     if containers:
         engine.docker("rm", "--force", "--volumes", *containers)
     engine.docker("network", "prune", "--force")
+
+
+@pytest.fixture
+def web(engine: Engine) -> str:
+    """A Docker network that is the shipped CNI network with bridge, portmap and firewall."""
+    return make_network(engine, "web", "cni-bridge")
+
+
+@pytest.fixture
+def make(engine: Engine) -> Callable[[str, str], str]:
+    """Makes a Docker network of that name on a CNI network of that name, and returns the former."""
+    return lambda name, cni_network: make_network(engine, name, cni_network)
+
+
+@pytest.fixture
+def conflist(conf_dir: Path) -> Iterator[Callable[..., str]]:
+    """Writes a conflist of that name with those plugins where the shim looks, for one test."""
+    written: list[Path] = []
+
+    def write(name: str, *plugins: Mapping[str, Any], version: str = "1.0.0") -> str:
+        path = conf_dir / f"{name}.conflist"
+        path.write_text(json.dumps({"cniVersion": version, "name": name, "plugins": plugins}))
+        written.append(path)
+        return name
+
+    yield write
+    for path in written:
+        path.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], bool]], None]:
+    """Waits until a condition holds; fails when it does not within the time an engine may take."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + _SETTLING
+        while not condition():
+            assert time.monotonic() < deadline, "it never came to hold"
+            time.sleep(0.1)
+
+    return wait
+
+
+def make_network(engine: Engine, name: str, cni_network: str) -> str:
+    """Make a Docker network on a CNI network; its name."""
+    option = f"cni.network={cni_network}"
+    engine.docker("network", "create", "-d", "cni", "--ipam-driver", "null", "-o", option, name)
+    return name

@@ -120,6 +120,13 @@ def test_a_folder_with_files_in_it_is_refused(tmp_path: Path) -> None:
     assert keepsake.exists()
 
 
+def test_a_room_that_cannot_be_made_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    engine = Engine(tmp_path / "disk", root=tmp_path / "no-such-tree", plugin_path=tmp_path)
+    with pytest.raises(LabError, match=r"cannot be made: .*overlay.* failed"), engine:
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("make", ["debian", "newest"])
 def test_nothing_is_left_when_the_owner_is_interrupted(
