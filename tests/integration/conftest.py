@@ -1,0 +1,56 @@
+"""Real plugins in real namespaces: these tests run where they cannot touch the host.
+
+Run them with `unshare --net --mount --propagation private pytest tests/integration`.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.host import run
+
+_STATE_FOLDERS = (Path("/run/netns"), Path("/var/lib/cni"))
+"""Where `ip netns` keeps its handles, and plugins what they remember."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_host() -> None:
+    """Network and mount namespaces of this process's own, with `lo` up and empty state folders."""
+    for kind in ("net", "mnt"):
+        if not _is_private(kind):
+            pytest.exit(
+                "these tests change links, mounts and firewall rules, so they only run in namespaces of "
+                "their own: unshare --net --mount --propagation private pytest tests/integration",
+                returncode=2,
+            )
+    run("ip", "link", "set", "lo", "up")
+    for folder in _STATE_FOLDERS:
+        folder.mkdir(parents=True, exist_ok=True)
+        run("mount", "-t", "tmpfs", "tmpfs", str(folder))
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Path]:
+    """A network namespace for a container."""
+    run("ip", "netns", "add", "sandbox")
+    yield Path("/run/netns/sandbox")
+    run("ip", "netns", "delete", "sandbox")
+
+
+def _is_private(kind: str) -> bool:
+    """Whether some ancestor of this process lives in another namespace of that kind.
+
+    Asking process 1 alone is not enough: not every machine lets root look at it.
+    """
+    own = Path(f"/proc/self/ns/{kind}").readlink()
+    process = os.getppid()
+    while process:
+        try:
+            if Path(f"/proc/{process}/ns/{kind}").readlink() != own:
+                return True
+        except PermissionError:
+            pass
+        process = int(Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return False
