@@ -20,7 +20,7 @@ from lab.progress import step
 _CONFLISTS = Path(__file__).resolve().parents[2] / "cni_conf"
 _NETWORK = "cni-bridge"
 _PAGE = "Hello from a container on a CNI network."
-_SERVE = f"mkdir /www && echo '{_PAGE}' >/www/index.html && exec httpd -f -h /www"
+_SERVE = f"echo {_PAGE} > index.html && exec httpd -f"
 _SETTLING = 10.0
 """Seconds an engine may take to finish what it does after it has answered."""
 
@@ -46,13 +46,14 @@ def _demo() -> None:
         _make_network(engine)
         _run_containers(engine)
         _inspect(engine)
-        _show_calls(engine)
         _title("Take it all down")
         _docker(engine, "rm", "--force", "server")
         _docker(engine, "network", "rm", "web")
         deadline = time.monotonic() + _SETTLING
         while (left := before.difference(engine_footprint(engine))) and time.monotonic() < deadline:
             time.sleep(0.1)
+        _show_calls(engine)
+        _title("What is left")
         print(_verdict("links, namespaces, iptables rules, leases and the shim's journal", left))
     print(
         _verdict("this machine's own links, namespaces and iptables rules", host.difference(host_footprint()))

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from shim.model import JSONObject
 
 _log = logging.getLogger(__name__)
 
+_INCOMPATIBLE_VERSION = 1
 _CONTAINER_UNKNOWN = 3
 """The error code by which a plugin says that there is nothing to clean."""
 _FIRST_WITH_RESULT_AT_DELETE = "0.4.0"
@@ -110,21 +112,33 @@ class Runtime:
         Stops at the first plugin that fails, so that it is asked again before those it depends on.
         Raises `PluginError`.
         """
+        await self._delete(conf, attachment, result, {_CONTAINER_UNKNOWN})
+
+    async def _delete(
+        self,
+        conf: NetworkConfigList,
+        attachment: Attachment,
+        result: Result | None,
+        harmless: AbstractSet[int],
+    ) -> None:
         previous = result if _takes_result_at_delete(conf) else None
         for plugin in reversed(conf.plugins):
             request = _request(conf, plugin, attachment, previous)
             try:
                 await self._run("DEL", self._find(conf, plugin), attachment, request)
             except PluginError as error:
-                if error.code != _CONTAINER_UNKNOWN:
+                if error.code not in harmless:
                     raise
 
     async def _clean_up(
         self, conf: NetworkConfigList, attachment: Attachment, result: Result | None
     ) -> ShimError | None:
-        """DEL after a failed ADD, with the last result there was: some plugins find their rules by it."""
+        """DEL after a failed ADD, with the last result there was: some plugins find their rules by it.
+
+        A plugin that refuses the version refused it at ADD as well, and must not keep the others from theirs.
+        """
         try:
-            await self.delete(conf, attachment, result)
+            await self._delete(conf, attachment, result, {_CONTAINER_UNKNOWN, _INCOMPATIBLE_VERSION})
         except PluginError as error:
             _log.warning("cleaning up after a failed ADD failed too: %s", error)
             return error

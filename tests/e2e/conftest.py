@@ -69,7 +69,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     report = yield
     engine = getattr(item, "funcargs", {}).get("session_engine")
     if report.failed and engine:
-        for log in (engine.dockerd_log, engine.shim_log):
+        for log in filter(Path.exists, (engine.dockerd_log, engine.shim_log)):  # gone with the engine
             lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
             report.sections.append((f"end of {log.name}", "\n".join(lines)))
     return report
