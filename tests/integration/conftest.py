@@ -11,8 +11,8 @@ import pytest
 
 from tests.integration.host import run
 
-_STATE_FOLDERS = (Path("/run/netns"), Path("/var/lib/cni"))
-"""Where `ip netns` keeps its handles, and plugins what they remember."""
+_STATE_FOLDERS = ("/run", "/var/lib")
+"""Where `ip netns` keeps its handles, and plugins what they remember: hidden under empty ones."""
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,8 +27,7 @@ def private_host() -> None:
             )
     run("ip", "link", "set", "lo", "up")
     for folder in _STATE_FOLDERS:
-        folder.mkdir(parents=True, exist_ok=True)
-        run("mount", "-t", "tmpfs", "tmpfs", str(folder))
+        run("mount", "-t", "tmpfs", "tmpfs", folder)
 
 
 @pytest.fixture
