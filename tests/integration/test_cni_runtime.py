@@ -235,6 +235,20 @@ async def test_a_version_the_plugins_do_not_speak_fails_in_their_words_and_leave
     assert footprint(leases) == before
 
 
+async def test_a_plugin_that_does_not_speak_the_version_does_not_keep_the_others_from_cleaning_up(
+    runtime: Runtime, sandbox: Path, leases: Path
+) -> None:
+    conf = _conf(_bridge(leases), PORTMAP, version="0.3.1")
+    await _cycle(runtime, conf, _attachment(sandbox, 1))
+    before = footprint(leases)
+
+    with pytest.raises(PluginError, match='plugin "firewall"') as failure:
+        await runtime.add(_conf(*conf.plugins, FIREWALL, version="0.3.1"), _attachment(sandbox, 2))
+
+    assert not failure.value.left_behind
+    assert footprint(leases) == before
+
+
 async def test_del_can_be_repeated(runtime: Runtime, sandbox: Path, leases: Path) -> None:
     conf = _conf(_bridge(leases), PORTMAP, FIREWALL)
     result = await _cycle(runtime, conf, _attachment(sandbox))
