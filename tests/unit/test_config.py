@@ -105,6 +105,18 @@ def test_a_bad_flag_is_named_as_the_user_typed_it(write: WriteConfig) -> None:
         load(write(""), {"state_dir": "here"})
 
 
+def test_a_deadline_given_as_a_flag_leaves_the_files_others(write: WriteConfig) -> None:
+    settings = load(write("deadlines: {add: 5, delete: 6}"), {"add_deadline": 7.5})
+
+    assert settings.deadlines == Deadlines(add=7.5, delete=6.0)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), 3601.0])
+def test_a_bad_deadline_flag_is_named_as_the_user_typed_it(write: WriteConfig, value: float) -> None:
+    with pytest.raises(ConfigError, match=r"^--add-deadline: expected a number of seconds"):
+        load(write(""), {"add_deadline": value})
+
+
 def test_an_unknown_key_is_refused_with_the_known_ones(write: WriteConfig) -> None:
     path = write("state_folder: /x")
 
