@@ -161,14 +161,15 @@ class Driver:
         """Accept: the chain takes the ports back at DEL."""
         return m.EmptyResponse()
 
-    async def remove(self, endpoint_id: EndpointID) -> None:
+    async def remove(self, endpoint_id: EndpointID, seen: Endpoint | None = None) -> None:
         """Detach the endpoint wherever it is, and forget it; harmless when there is none.
 
+        With `seen`, only if its record is still that one: the engine may have used it again since.
         When DEL fails the record stays, with the reason, and is tried again later. Raises `ShimError`.
         """
         async with self._lock(endpoint_id):
             endpoint = await self._store.endpoint(endpoint_id)
-            if endpoint is not None:
+            if endpoint is not None and seen in (None, endpoint):
                 telemetry.about(f"{endpoint.conflist['name']}/{endpoint.id[:12]}")
                 await self._remove(endpoint)
 
@@ -189,6 +190,7 @@ class Driver:
             taken = [
                 mapping
                 for other in await self._store.endpoints()
+                if other.state is not EndpointState.LEFT
                 for mapping in other.capability_args.get("portMappings", ())
             ]
             ports = translate.port_request(

@@ -45,32 +45,41 @@ class Reconciler:
         """Repair what was noted, then what is found, again and again until cancelled."""
         await self._remove(self._interrupted)
         while True:
+            await self._repair()
+            await asyncio.sleep(_INTERVAL)
+
+    async def _repair(self) -> None:
+        """One round, each part by itself: without the engine, for one, the others can be done."""
+        for part in (self._retry_failed, self._remove_left_over, self._remove_stray_namespaces):
             try:
-                await self._remove(await self._left_over())
-                await self._remove_stray_namespaces()
+                await part()
             except ShimError as error:
                 _log.warning("repair: %s", error)
-            await asyncio.sleep(_INTERVAL)
 
     async def _remove(self, endpoints: list[Endpoint]) -> None:
         for endpoint in endpoints:
             with telemetry.call("Repair") as record:
                 try:
-                    await self._driver.remove(endpoint.id)
+                    await self._driver.remove(endpoint.id, seen=endpoint)
                 except ShimError as error:
                     record.error = str(error)
 
-    async def _left_over(self) -> list[Endpoint]:
-        """Endpoints whose removal failed before, or which no sandbox holds and the engine does not list."""
+    async def _retry_failed(self) -> None:
+        """Remove endpoints whose removal failed before."""
         endpoints = await self._store.endpoints()
-        failed = [item for item in endpoints if item.state is EndpointState.LEAVING and item.last_error]
-        suspects = [item for item in endpoints if _suspect(item)]
+        await self._remove(
+            [item for item in endpoints if item.state is EndpointState.LEAVING and item.last_error]
+        )
+
+    async def _remove_left_over(self) -> None:
+        """Remove endpoints which no sandbox holds and the engine does not list."""
+        suspects = [item for item in await self._store.endpoints() if _suspect(item)]
         listed = {
             endpoint_id
             for network_id in {item.network_id for item in suspects}
             for endpoint_id in await self._listed(network_id)
         }
-        return failed + [item for item in suspects if item.id not in listed]
+        await self._remove([item for item in suspects if item.id not in listed])
 
     async def _listed(self, network_id: NetworkID) -> set[str]:
         """The endpoints that the engine lists on a network. Raises `UnavailableError`: no evidence."""

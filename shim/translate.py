@@ -179,9 +179,9 @@ def _argument(key: str, value: str) -> tuple[str, str]:
         raise InvalidRequestError(
             f"option {_ARGUMENT}{key}: {key!r} cannot be a key of CNI_ARGS", cure="use letters, digits and _"
         )
-    if re.search(r"[;=\s]", value):
+    if re.search(r"[;=\s]", value) or not value.isprintable():
         raise InvalidRequestError(
-            f"option {_ARGUMENT}{key}: CNI_ARGS cannot carry ';', '=' or blanks in {value!r}"
+            f"option {_ARGUMENT}{key}: CNI_ARGS cannot carry ';', '=', blanks or controls in {value!r}"
         )
     return key, value
 

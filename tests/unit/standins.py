@@ -1,0 +1,142 @@
+"""Stand-ins for what a unit test cannot have: an engine, and a kernel with plugins that fail on demand."""
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from shim.handover import Handover
+from shim.model import Endpoint, EndpointID, EndpointState, NetworkID
+from shim.net.snapshot import Link, Route, Snapshot
+from shim.store import Store
+
+NETWORK_ID = NetworkID("a" * 64)
+ENDPOINT_ID = EndpointID("e" * 64)
+MAC = "02:42:ac:11:00:02"
+LINK = Link("eth0", MAC, 1500, ("10.1.0.5/16",))
+SNAPSHOT = Snapshot(
+    (LINK,),
+    (
+        Route("10.1.0.0/16", "", "eth0", by_kernel=True),
+        Route("0.0.0.0/0", "10.1.0.1", "eth0", by_kernel=False),
+    ),
+)
+RESULT: dict[str, Any] = {
+    "cniVersion": "1.0.0",
+    "interfaces": [{"name": "eth0", "mac": MAC, "sandbox": "/staging"}],
+    "ips": [{"address": "10.1.0.5/16", "gateway": "10.1.0.1", "interface": 0}],
+}
+
+
+class EngineStandIn:
+    """The engine's API on a real unix socket, with the networks given."""
+
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+        self.networks: dict[str, dict[str, Any]] = {}
+        self._runner: web.AppRunner | None = None
+
+    def add(self, network_id: str, name: str, endpoints: dict[str, str] | None = None) -> None:
+        """Let the engine have a network; `endpoints` are container names by endpoint ID."""
+        self.networks[network_id] = {
+            "Id": network_id,
+            "Name": name,
+            "Internal": False,
+            "Options": {},
+            "Containers": {
+                f"ep-{endpoint_id}": {"Name": container, "EndpointID": endpoint_id}
+                for endpoint_id, container in (endpoints or {}).items()
+            },
+        }
+
+    async def start(self) -> None:
+        """Answer from now on."""
+        app = web.Application()
+        app.router.add_get("/networks", self._list)
+        app.router.add_get("/networks/{id}", self._inspect)
+        self._runner = web.AppRunner(app, shutdown_timeout=1)
+        await self._runner.setup()
+        await web.UnixSite(self._runner, self.socket).start()
+
+    async def stop(self) -> None:
+        """Be away from now on; harmless when repeated."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self._runner = None
+        self.socket.unlink(missing_ok=True)
+
+    async def _list(self, _request: web.Request) -> web.Response:
+        return web.json_response([{**item, "Containers": None} for item in self.networks.values()])
+
+    async def _inspect(self, request: web.Request) -> web.Response:
+        network = self.networks.get(request.match_info["id"])
+        return web.json_response(network or {"message": "no such network"}, status=200 if network else 404)
+
+
+class ScriptedHandover(Handover):
+    """A handover that touches no kernel: it notes its calls and the journal, and fails on demand."""
+
+    def __init__(self, store: Store) -> None:
+        self.calls: list[tuple[str, EndpointID]] = []
+        self.journal: list[tuple[str, Endpoint | None]] = []
+        """Each call with the endpoint's record at that moment."""
+        self.failures: dict[str, list[Exception]] = {}
+        """Errors by call; each is raised once."""
+        self.found: Link | None = None
+        """The link in the sandbox."""
+        self.started: asyncio.Queue[str] = asyncio.Queue()
+        """The calls again, to wait for."""
+        self.gate = asyncio.Event()
+        """Every action waits for it; open at first."""
+        self.gate.set()
+        self._journal = store
+
+    def of(self, call: str) -> list[EndpointID]:
+        """The endpoints of all such calls, in order."""
+        return [endpoint_id for name, endpoint_id in self.calls if name == call]
+
+    def staging(self, endpoint_id: EndpointID) -> str:
+        return f"/staging/{endpoint_id}"
+
+    async def attach(self, endpoint: Endpoint) -> Endpoint:
+        await self._act("attach", endpoint)
+        return replace(endpoint, result=RESULT, snapshot=SNAPSHOT.to_json())
+
+    async def release(self, endpoint: Endpoint) -> None:
+        await self._act("release", endpoint)
+
+    async def in_sandbox(self, endpoint: Endpoint) -> Link | None:
+        return self.found if endpoint.sandbox_key else None
+
+    async def detach(self, endpoint: Endpoint, found: Link | None) -> None:
+        await self._act("detach" if found is None else "detach in the sandbox", endpoint)
+
+    async def _act(self, call: str, endpoint: Endpoint) -> None:
+        self.calls.append((call, endpoint.id))
+        self.journal.append((call, await self._journal.endpoint(endpoint.id)))
+        self.started.put_nowait(call)
+        await self.gate.wait()
+        if self.failures.get(call):
+            raise self.failures[call].pop(0)
+
+
+def endpoint(state: EndpointState, **changes: Any) -> Endpoint:
+    """A record of an endpoint of network "web" in that state."""
+    attached = (
+        {}
+        if state is EndpointState.ADDING
+        else {"result": RESULT, "snapshot": json.loads(json.dumps(SNAPSHOT.to_json()))}
+    )
+    record = Endpoint(
+        id=ENDPOINT_ID,
+        network_id=NETWORK_ID,
+        state=state,
+        conflist={"cniVersion": "1.0.0", "name": "web", "plugins": [{"type": "bridge"}]},
+        ifname="eth0",
+        staging=f"/staging/{ENDPOINT_ID}",
+        **attached,
+    )
+    return replace(record, **changes)

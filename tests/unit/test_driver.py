@@ -1,0 +1,594 @@
+"""The driver with a real journal: every call may be repeated, come out of order, or fail."""
+
+import asyncio
+import json
+import socket
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shim.cni.errors import ConfError, PluginError
+from shim.driver import Driver, boot_id
+from shim.engine import Engine
+from shim.errors import ConflictError, InvalidRequestError
+from shim.model import Endpoint, EndpointID, EndpointState, Network, NetworkID
+from shim.net.thread import KernelError
+from shim.resolve import Resolver
+from shim.store import Store
+from shim.wire import messages as m
+from tests.unit.standins import ENDPOINT_ID, LINK, MAC, NETWORK_ID, EngineStandIn, ScriptedHandover, endpoint
+
+SANDBOX = "/var/run/docker/netns/0123456789ab"
+CREATED = m.CreateEndpointResponse("10.1.0.5/16", "", MAC)
+ABOUT = m.EndpointRequest(NETWORK_ID, ENDPOINT_ID)
+ADD_FAILED = PluginError("no address left", plugin="host-local", network="web", command="ADD")
+DEL_FAILED = PluginError("device busy", plugin="bridge", network="web", command="DEL")
+
+
+@pytest.fixture
+def conflists(tmp_path: Path) -> Path:
+    """A folder with the network "web", whose chain publishes ports, and "plain", whose chain does not."""
+    folder = tmp_path / "net.d"
+    folder.mkdir()
+    portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
+    for name, plugins in (("web", [{"type": "bridge"}, portmap]), ("plain", [{"type": "bridge"}])):
+        conflist = {"cniVersion": "1.0.0", "name": name, "plugins": plugins}
+        (folder / f"{name}.conflist").write_text(json.dumps(conflist))
+    return folder
+
+
+@pytest.fixture
+def handover(store: Store) -> ScriptedHandover:
+    return ScriptedHandover(store)
+
+
+@pytest.fixture
+def driver(store: Store, handover: ScriptedHandover, docker: EngineStandIn, conflists: Path) -> Driver:
+    return Driver(store, Resolver(Engine(docker.socket, 2.0), [conflists]), handover, "cni")
+
+
+@pytest.fixture
+async def network(store: Store) -> Network:
+    """The Docker network that the endpoints are on, bound to "web"."""
+    network = Network(NETWORK_ID, "web", options={"cni.network": "web"}, created_at=1.0)
+    await store.save_network(network)
+    return network
+
+
+def creation(
+    endpoint_id: str = ENDPOINT_ID, *ports: m.PortBinding, **changes: Any
+) -> m.CreateEndpointRequest:
+    request = m.CreateEndpointRequest(NETWORK_ID, EndpointID(endpoint_id), "", "", "", ports, {})
+    return replace(request, **changes)
+
+
+def joining(sandbox_key: str = SANDBOX) -> m.JoinRequest:
+    return m.JoinRequest(NETWORK_ID, ENDPOINT_ID, sandbox_key)
+
+
+def network_creation(options: dict[str, str] | None = None, **changes: Any) -> m.CreateNetworkRequest:
+    request = m.CreateNetworkRequest(NETWORK_ID, options or {}, internal=False, pools=())
+    return replace(request, **changes)
+
+
+async def stored(store: Store) -> Endpoint:
+    """The journal's only endpoint."""
+    (record,) = await store.endpoints()
+    return record
+
+
+# Networks
+
+
+async def test_a_network_given_by_option_is_bound_at_once(driver: Driver, store: Store) -> None:
+    pools = (m.AddressPool("null", "0.0.0.0/0"),)
+    options = {"cni.network": "web", "cni.args.A": "1"}
+
+    await driver.create_network(network_creation(options, internal=True, pools=pools))
+
+    (network,) = await store.networks()
+    assert (network.id, network.cni_network, network.internal) == (NETWORK_ID, "web", True)
+    assert network.options == options
+
+
+async def test_a_network_without_option_is_bound_when_the_engine_can_be_asked(
+    driver: Driver, store: Store, docker: EngineStandIn
+) -> None:
+    await driver.create_network(network_creation())
+    docker.add(NETWORK_ID, "web")
+
+    await driver.create_endpoint(creation())
+
+    assert [network.cni_network for network in await store.networks()] == ["web"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "words"),
+    [
+        (
+            network_creation({"cni.network": "wbe"}),
+            ConfError,
+            'no CNI network "wbe" in .*found there: plain, web',
+        ),
+        (network_creation({"cni.netwrok": "web"}), InvalidRequestError, "did you mean cni.network"),
+        (
+            network_creation({"cni.network": "web"}, pools=(m.AddressPool("LocalDefault", "172.18.0.0/16"),)),
+            InvalidRequestError,
+            "type: docker network create -d cni --ipam-driver null -o cni.network=web NAME",
+        ),
+    ],
+)
+async def test_a_network_that_cannot_work_is_refused_and_not_stored(
+    driver: Driver, store: Store, request_: m.CreateNetworkRequest, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        await driver.create_network(request_)
+
+    assert await store.networks() == []
+
+
+@pytest.mark.usefixtures("network")
+async def test_deleting_a_network_removes_the_endpoints_left_on_it_and_no_other(
+    driver: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    orphans = [EndpointID("1" * 64), EndpointID("2" * 64)]
+    other = endpoint(EndpointState.JOINED, id=EndpointID("3" * 64), network_id=NetworkID("b" * 64))
+    for endpoint_id in orphans:
+        await store.save_endpoint(endpoint(EndpointState.JOINED, id=endpoint_id))
+    await store.save_endpoint(other)
+
+    await driver.delete_network(m.NetworkRequest(NETWORK_ID))
+
+    assert handover.of("detach") == orphans
+    assert await store.endpoints() == [other]
+    assert await store.networks() == []
+
+
+async def test_a_network_whose_endpoint_cannot_be_removed_stays_until_it_can(
+    driver: Driver, store: Store, handover: ScriptedHandover, network: Network
+) -> None:
+    await store.save_endpoint(endpoint(EndpointState.JOINED))
+    handover.failures["detach"] = [DEL_FAILED]
+
+    with pytest.raises(PluginError):
+        await driver.delete_network(m.NetworkRequest(NETWORK_ID))
+    assert await store.networks() == [network]
+
+    await driver.delete_network(m.NetworkRequest(NETWORK_ID))
+    assert (await store.networks(), await store.endpoints()) == ([], [])
+
+
+async def test_deleting_an_unknown_network_is_harmless(driver: Driver) -> None:
+    await driver.delete_network(m.NetworkRequest(NETWORK_ID))
+
+
+# CreateEndpoint
+
+
+@pytest.mark.usefixtures("network")
+async def test_an_endpoint_is_answered_and_stored_with_all_that_del_needs(
+    driver: Driver, store: Store
+) -> None:
+    port = m.PortBinding("tcp", 80, "127.0.0.1", 0, 0)
+
+    assert await driver.create_endpoint(creation(ENDPOINT_ID, port)) == CREATED
+
+    record = await stored(store)
+    (mapping,) = record.capability_args["portMappings"]
+    assert record.state is EndpointState.CREATED
+    assert record.conflist["name"] == "web"
+    assert record.boot_id == boot_id()
+    assert (mapping["containerPort"], mapping["hostIP"]) == (80, "127.0.0.1")
+
+
+@pytest.mark.usefixtures("network")
+async def test_a_repeated_create_endpoint_gives_the_same_answer_without_a_second_add(
+    driver: Driver, handover: ScriptedHandover
+) -> None:
+    assert await driver.create_endpoint(creation()) == CREATED
+    assert await driver.create_endpoint(creation()) == CREATED
+    await driver.join(joining())
+    assert await driver.create_endpoint(creation()) == CREATED
+
+    assert handover.of("attach") == [ENDPOINT_ID]
+
+
+@pytest.mark.usefixtures("network")
+async def test_a_create_endpoint_repeated_while_the_first_runs_waits_for_its_answer(
+    driver: Driver, handover: ScriptedHandover
+) -> None:
+    handover.gate.clear()
+    calls = [asyncio.create_task(driver.create_endpoint(creation())) for _ in range(2)]
+    await handover.started.get()
+    handover.gate.set()
+
+    assert await asyncio.gather(*calls) == [CREATED, CREATED]
+    assert handover.of("attach") == [ENDPOINT_ID]
+
+
+@pytest.mark.usefixtures("network")
+@pytest.mark.parametrize("state", [EndpointState.ADDING, EndpointState.LEAVING])
+async def test_an_endpoint_left_half_done_is_removed_before_it_is_made_again(
+    driver: Driver, store: Store, handover: ScriptedHandover, state: EndpointState
+) -> None:
+    await store.save_endpoint(endpoint(state))
+
+    assert await driver.create_endpoint(creation()) == CREATED
+
+    assert [name for name, _ in handover.calls] == ["detach", "attach"]
+    assert (await stored(store)).state is EndpointState.CREATED
+
+
+@pytest.mark.usefixtures("network")
+async def test_a_failed_add_leaves_no_record(
+    driver: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    handover.failures["attach"] = [ADD_FAILED]
+
+    with pytest.raises(PluginError, match=r'plugin "host-local" \(network "web"\) ADD: no address left'):
+        await driver.create_endpoint(creation())
+
+    assert await store.endpoints() == []
+
+
+@pytest.mark.usefixtures("network")
+async def test_a_kernel_that_refuses_leaves_no_record(
+    driver: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    handover.failures["attach"] = [KernelError("cannot make the network namespace")]
+
+    with pytest.raises(KernelError):
+        await driver.create_endpoint(creation())
+
+    assert await store.endpoints() == []
+
+
+@pytest.mark.usefixtures("network")
+async def test_a_failed_add_whose_clean_up_failed_too_stays_in_the_journal_until_a_removal_succeeds(
+    driver: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    error = PluginError("no address left", plugin="host-local", network="web", command="ADD")
+    error.cleanup_error = DEL_FAILED
+    handover.failures["attach"] = [error]
+
+    with pytest.raises(PluginError, match="no address left"):
+        await driver.create_endpoint(creation())
+
+    record = await stored(store)
+    assert (record.state, record.last_error) == (EndpointState.LEAVING, str(DEL_FAILED))
+
+    await driver.remove(ENDPOINT_ID)
+
+    assert handover.of("detach") == [ENDPOINT_ID]
+    assert await store.endpoints() == []
+
+
+@pytest.mark.usefixtures("network")
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (creation(options={"cni.network": "plain"}), "endpoint option cni.network"),
+        (creation(network_id=NetworkID("b" * 64)), "the Docker engine knows no networks/bbb"),
+    ],
+)
+async def test_an_endpoint_that_cannot_work_is_refused_before_anything_is_done(
+    driver: Driver, store: Store, handover: ScriptedHandover, request_: m.CreateEndpointRequest, words: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=words):
+        await driver.create_endpoint(request_)
+
+    assert handover.calls == []
+    assert await store.endpoints() == []
+
+
+async def test_a_port_is_refused_by_a_chain_that_publishes_none(
+    driver: Driver, store: Store, handover: ScriptedHandover, network: Network
+) -> None:
+    await store.save_network(replace(network, cni_network="plain"))
+
+    with pytest.raises(InvalidRequestError, match="network plain: -p cannot be honoured"):
+        await driver.create_endpoint(creation(ENDPOINT_ID, m.PortBinding("tcp", 80, "", 0, 0)))
+
+    assert handover.calls == []
+    assert await store.endpoints() == []
+
+
+async def test_cni_args_are_those_of_the_network_and_the_mac_address_asked_for(
+    driver: Driver, store: Store, network: Network
+) -> None:
+    await store.save_network(replace(network, options={"cni.args.IP": "10.1.0.9"}))
+
+    reply = await driver.create_endpoint(creation(mac_address=MAC))
+
+    record = await stored(store)
+    assert record.cni_args == (("IP", "10.1.0.9"), ("MAC", MAC))
+    assert record.mac_address == MAC
+    assert reply.mac_address == ""
+
+
+@pytest.mark.usefixtures("network")
+async def test_the_conflist_of_add_is_kept_for_del_whatever_the_files_say_then(
+    driver: Driver, handover: ScriptedHandover, conflists: Path
+) -> None:
+    await driver.create_endpoint(creation())
+    (conflists / "web.conflist").unlink()
+
+    await driver.delete_endpoint(ABOUT)
+
+    (_, record) = handover.journal[-1]
+    assert record
+    assert [plugin["type"] for plugin in record.conflist["plugins"]] == ["bridge", "portmap"]
+
+
+@pytest.mark.usefixtures("network")
+async def test_endpoints_made_at_once_never_get_the_same_host_port(
+    driver: Driver, store: Store, handover: ScriptedHandover, free_ports: tuple[int, int]
+) -> None:
+    handover.gate.clear()
+    first, last = free_ports
+    port = m.PortBinding("tcp", 80, "127.0.0.1", first, last)
+    calls = [asyncio.create_task(driver.create_endpoint(creation(digit * 64, port))) for digit in "123"]
+    for _ in "12":
+        await handover.started.get()
+    handover.gate.set()
+
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+    mappings = [item.capability_args["portMappings"][0]["hostPort"] for item in await store.endpoints()]
+    assert sorted(mappings) == [first, last]
+    assert [type(item) for item in outcomes].count(ConflictError) == 1
+
+
+@pytest.mark.usefixtures("network")
+async def test_the_port_of_an_endpoint_that_has_left_is_free_again(
+    driver: Driver, store: Store, free_ports: tuple[int, int]
+) -> None:
+    port = m.PortBinding("tcp", 80, "127.0.0.1", free_ports[0], free_ports[0])
+    await driver.create_endpoint(creation("1" * 64, port))
+    await store.save_endpoint(replace(await stored(store), state=EndpointState.LEFT))
+
+    await driver.create_endpoint(creation("2" * 64, port))
+
+    assert len(await store.endpoints()) == 2
+
+
+@pytest.fixture
+def free_ports() -> tuple[int, int]:
+    """Two neighbouring ports that nobody on this machine has."""
+    for first in range(20000, 30000, 2):
+        try:
+            for port in (first, first + 1):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first, first + 1
+    raise AssertionError("no two neighbouring ports are free")
+
+
+# Join
+
+
+@pytest.mark.usefixtures("network")
+async def test_joining_twice_gives_the_same_answer_and_moves_the_link_once(
+    driver: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    await driver.create_endpoint(creation())
+
+    first = await driver.join(joining())
+
+    assert first == m.JoinResponse("cni" + "e" * 12, gateway="10.1.0.1")
+    assert await driver.join(joining()) == first
+    assert handover.of("release") == [ENDPOINT_ID]
+    record = await stored(store)
+    assert (record.state, record.sandbox_key) == (EndpointState.JOINED, SANDBOX)
+    assert record.joined_at > 0
+
+
+async def test_an_endpoint_of_an_internal_network_is_told_no_gateway(
+    driver: Driver, store: Store, network: Network
+) -> None:
+    await store.save_network(replace(network, internal=True))
+    await driver.create_endpoint(creation())
+
+    assert (await driver.join(joining())).gateway == ""
+
+
+@pytest.mark.usefixtures("network")
+async def test_a_join_that_failed_can_be_repeated(
+    driver: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    await driver.create_endpoint(creation())
+    handover.failures["release"] = [KernelError("cannot move eth0")]
+    with pytest.raises(KernelError):
+        await driver.join(joining())
+    assert (await stored(store)).state is EndpointState.JOINING
+
+    assert (await driver.join(joining())).source_name == "cni" + "e" * 12
+
+    assert (await stored(store)).state is EndpointState.JOINED
+
+
+async def test_joining_an_unknown_endpoint_is_refused(driver: Driver) -> None:
+    with pytest.raises(InvalidRequestError, match=r"endpoint eeeeeeeeeeee is unknown to the CNI driver"):
+        await driver.join(joining())
+
+
+@pytest.mark.parametrize("state", [EndpointState.ADDING, EndpointState.LEAVING, EndpointState.LEFT])
+async def test_joining_an_endpoint_that_is_not_attached_is_refused(
+    driver: Driver, store: Store, handover: ScriptedHandover, state: EndpointState
+) -> None:
+    await store.save_endpoint(endpoint(state))
+
+    with pytest.raises(ConflictError, match=f"endpoint eeeeeeeeeeee is {state}: it cannot join"):
+        await driver.join(joining())
+
+    assert handover.calls == []
+
+
+async def test_joining_a_second_sandbox_is_refused(driver: Driver, store: Store) -> None:
+    await store.save_endpoint(endpoint(EndpointState.JOINED, sandbox_key="/var/run/docker/netns/other"))
+
+    with pytest.raises(ConflictError):
+        await driver.join(joining())
+
+
+# Leave and DeleteEndpoint
+
+
+@pytest.mark.usefixtures("network")
+async def test_leave_runs_del_in_the_live_sandbox_and_delete_endpoint_only_forgets(
+    driver: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    await driver.create_endpoint(creation())
+    await driver.join(joining())
+    handover.found = LINK
+
+    await driver.leave(ABOUT)
+
+    assert (await stored(store)).state is EndpointState.LEFT
+    await driver.leave(ABOUT)
+    await driver.delete_endpoint(ABOUT)
+    assert handover.of("detach in the sandbox") == [ENDPOINT_ID]
+    assert handover.of("detach") == []
+    assert await store.endpoints() == []
+
+
+@pytest.mark.usefixtures("network")
+async def test_leave_without_the_link_in_the_sandbox_leaves_del_to_delete_endpoint(
+    driver: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    await driver.create_endpoint(creation())
+    await driver.join(joining())
+
+    await driver.leave(ABOUT)
+
+    assert (await stored(store)).state is EndpointState.JOINED
+    await driver.delete_endpoint(ABOUT)
+    assert handover.of("detach") == [ENDPOINT_ID]
+    assert await store.endpoints() == []
+
+
+@pytest.mark.usefixtures("network")
+async def test_leave_without_join_is_harmless(
+    driver: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    await driver.create_endpoint(creation())
+    handover.found = LINK
+
+    await driver.leave(ABOUT)
+
+    assert handover.of("detach in the sandbox") == []
+    assert (await stored(store)).state is EndpointState.CREATED
+
+
+@pytest.mark.usefixtures("network")
+async def test_deleting_an_endpoint_twice_runs_del_once(driver: Driver, handover: ScriptedHandover) -> None:
+    await driver.create_endpoint(creation())
+
+    await asyncio.gather(driver.delete_endpoint(ABOUT), driver.delete_endpoint(ABOUT))
+    await driver.delete_endpoint(ABOUT)
+
+    assert handover.of("detach") == [ENDPOINT_ID]
+
+
+async def test_leaving_and_deleting_an_unknown_endpoint_succeed(
+    driver: Driver, handover: ScriptedHandover
+) -> None:
+    await driver.leave(ABOUT)
+    await driver.delete_endpoint(ABOUT)
+
+    assert handover.calls == []
+
+
+@pytest.mark.usefixtures("network")
+async def test_deleting_an_endpoint_waits_for_its_add(
+    driver: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    handover.gate.clear()
+    creating = asyncio.create_task(driver.create_endpoint(creation()))
+    await handover.started.get()
+    deleting = asyncio.create_task(driver.delete_endpoint(ABOUT))
+    handover.gate.set()
+    await asyncio.gather(creating, deleting)
+
+    assert [name for name, _ in handover.calls] == ["attach", "detach"]
+    assert await store.endpoints() == []
+
+
+@pytest.mark.usefixtures("network")
+async def test_a_failed_del_keeps_the_record_with_its_reason_until_one_succeeds(
+    driver: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    await driver.create_endpoint(creation())
+    await driver.join(joining())
+    handover.found = LINK
+    handover.failures["detach in the sandbox"] = [DEL_FAILED, DEL_FAILED]
+
+    with pytest.raises(PluginError, match="device busy"):
+        await driver.leave(ABOUT)
+    record = await stored(store)
+    assert (record.state, record.last_error) == (EndpointState.LEAVING, str(DEL_FAILED))
+
+    await driver.leave(ABOUT)
+    with pytest.raises(PluginError, match="device busy"):
+        await driver.delete_endpoint(ABOUT)
+    await driver.delete_endpoint(ABOUT)
+
+    assert await store.endpoints() == []
+
+
+async def test_a_removal_of_what_was_seen_spares_an_endpoint_that_was_used_since(
+    driver: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    seen = endpoint(EndpointState.ADDING)
+    used = endpoint(EndpointState.CREATED)
+    await store.save_endpoint(used)
+
+    await driver.remove(ENDPOINT_ID, seen=seen)
+
+    assert handover.calls == []
+    assert await store.endpoints() == [used]
+
+
+# The journal, and the calls with nothing to do
+
+
+@pytest.mark.usefixtures("network")
+async def test_every_intent_is_in_the_journal_before_the_action_starts(
+    driver: Driver, handover: ScriptedHandover
+) -> None:
+    await driver.create_endpoint(creation())
+    await driver.join(joining())
+    await driver.delete_endpoint(ABOUT)
+
+    assert [(call, record and (record.state, record.sandbox_key)) for call, record in handover.journal] == [
+        ("attach", (EndpointState.ADDING, "")),
+        ("release", (EndpointState.JOINING, SANDBOX)),
+        ("detach", (EndpointState.LEAVING, SANDBOX)),
+    ]
+
+
+async def test_the_engine_is_told_what_the_driver_is(driver: Driver) -> None:
+    empty = m.EmptyRequest()
+
+    assert (await driver.activate(empty)).to_json() == {"Implements": ["NetworkDriver"]}
+    assert (await driver.get_capabilities(empty)).to_json()["Scope"] == "local"
+    assert (await driver.gw_alloc_check(empty)).to_json() == {"SkipIPv4": True, "SkipIPv6": True}
+
+
+async def test_calls_with_nothing_to_do_succeed_also_for_unknown_ids(driver: Driver) -> None:
+    nothing = m.EmptyResponse()
+
+    assert await driver.program_external_connectivity(ABOUT) == nothing
+    assert await driver.revoke_external_connectivity(ABOUT) == nothing
+    assert await driver.free_network(m.NetworkRequest(NETWORK_ID)) == nothing
+    assert await driver.discover(m.EmptyRequest()) == nothing
+    assert (await driver.endpoint_oper_info(ABOUT)).to_json() == {"Value": {}}
+
+
+async def test_a_swarm_network_is_refused(driver: Driver) -> None:
+    with pytest.raises(InvalidRequestError, match="belong to one engine, not to a swarm"):
+        await driver.allocate_network(m.NetworkRequest(NETWORK_ID))

@@ -1,0 +1,253 @@
+"""Repair: what is left over goes, what is in use stays, and what cannot be known stays too."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from shim import reconcile
+from shim.cni.errors import PluginError
+from shim.driver import Driver, boot_id
+from shim.engine import Engine
+from shim.model import EndpointState
+from shim.net.namespaces import Namespaces
+from shim.net.thread import NetlinkThread
+from shim.reconcile import Reconciler
+from shim.resolve import Resolver
+from shim.store import Store
+from tests.unit.standins import ENDPOINT_ID, NETWORK_ID, EngineStandIn, ScriptedHandover, endpoint
+
+LONG_AGO = 1.0
+LIVE_SANDBOX = "/proc/self/ns/net"
+DEL_FAILED = PluginError("device busy", plugin="bridge", network="web", command="DEL")
+SETTLED = [EndpointState.CREATED, EndpointState.JOINED, EndpointState.LEFT]
+
+
+@pytest.fixture
+def handover(store: Store) -> ScriptedHandover:
+    return ScriptedHandover(store)
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """The folder of staging namespaces; plain files stand in for them."""
+    folder = tmp_path / "netns"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+async def reconciler(
+    store: Store, handover: ScriptedHandover, docker: EngineStandIn, run_dir: Path
+) -> AsyncIterator[Reconciler]:
+    engine = Engine(docker.socket, 2.0)
+    thread = NetlinkThread()
+    driver = Driver(store, Resolver(engine, []), handover, "cni")
+    yield Reconciler(driver, store, engine, Namespaces(thread, run_dir))
+    thread.close()
+
+
+def names(folder: Path) -> list[str]:
+    return [file.name for file in folder.iterdir()]
+
+
+async def run_for(reconciler: Reconciler, handover: ScriptedHandover, calls: int) -> None:
+    """Let the reconciler run until it has started that many removals, then stop it."""
+    task = asyncio.create_task(reconciler.run())
+    for _ in range(calls):
+        await handover.started.get()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize("state", [EndpointState.ADDING, EndpointState.JOINING, EndpointState.LEAVING])
+async def test_what_the_last_run_left_half_done_is_removed(
+    reconciler: Reconciler,
+    store: Store,
+    handover: ScriptedHandover,
+    docker: EngineStandIn,
+    state: EndpointState,
+) -> None:
+    await store.save_endpoint(endpoint(state, boot_id=boot_id(), created_at=time.time()))
+    docker.add(NETWORK_ID, "web", {ENDPOINT_ID: "shop"})
+    await reconciler.recall()
+
+    await reconciler._remove(reconciler._interrupted)
+    await reconciler._repair()
+
+    assert handover.of("detach") == [ENDPOINT_ID]
+
+
+@pytest.mark.parametrize("state", [EndpointState.CREATED, EndpointState.JOINED])
+async def test_what_was_there_before_a_reboot_is_removed(
+    reconciler: Reconciler, store: Store, handover: ScriptedHandover, state: EndpointState
+) -> None:
+    await store.save_endpoint(endpoint(state, boot_id="another boot", created_at=time.time()))
+    await reconciler.recall()
+
+    await run_for(reconciler, handover, 1)
+
+    assert handover.of("detach") == [ENDPOINT_ID]
+
+
+async def test_what_is_half_done_now_is_left_alone(
+    reconciler: Reconciler, store: Store, handover: ScriptedHandover
+) -> None:
+    await reconciler.recall()
+    await store.save_endpoint(endpoint(EndpointState.ADDING, boot_id=boot_id(), created_at=LONG_AGO))
+
+    await reconciler._remove(reconciler._interrupted)
+    await reconciler._repair()
+
+    assert handover.calls == []
+
+
+async def test_an_endpoint_that_the_engine_asked_for_again_meanwhile_is_kept(
+    reconciler: Reconciler, store: Store, handover: ScriptedHandover
+) -> None:
+    await store.save_endpoint(endpoint(EndpointState.ADDING, boot_id=boot_id()))
+    await reconciler.recall()
+    again = endpoint(EndpointState.CREATED, boot_id=boot_id(), created_at=time.time())
+    await store.save_endpoint(again)
+
+    await reconciler._remove(reconciler._interrupted)
+
+    assert handover.calls == []
+    assert await store.endpoints() == [again]
+
+
+@pytest.mark.parametrize("state", SETTLED)
+async def test_an_endpoint_that_no_sandbox_holds_and_no_engine_lists_is_removed(
+    reconciler: Reconciler, store: Store, docker: EngineStandIn, state: EndpointState
+) -> None:
+    await store.save_endpoint(endpoint(state, sandbox_key="/gone", created_at=LONG_AGO))
+    docker.add(NETWORK_ID, "web", {"f" * 64: "another"})
+
+    await reconciler._repair()
+
+    assert await store.endpoints() == []
+
+
+async def test_an_endpoint_of_a_network_that_the_engine_no_longer_has_is_removed(
+    reconciler: Reconciler, store: Store
+) -> None:
+    await store.save_endpoint(endpoint(EndpointState.JOINED, created_at=LONG_AGO))
+
+    await reconciler._repair()
+
+    assert await store.endpoints() == []
+
+
+async def test_an_endpoint_that_the_engine_lists_is_kept(
+    reconciler: Reconciler, store: Store, docker: EngineStandIn
+) -> None:
+    record = endpoint(EndpointState.JOINED, created_at=LONG_AGO)
+    await store.save_endpoint(record)
+    docker.add(NETWORK_ID, "web", {ENDPOINT_ID: "shop"})
+
+    await reconciler._repair()
+
+    assert await store.endpoints() == [record]
+
+
+async def test_an_endpoint_in_a_live_sandbox_is_kept(reconciler: Reconciler, store: Store) -> None:
+    record = endpoint(EndpointState.JOINED, sandbox_key=LIVE_SANDBOX, created_at=LONG_AGO)
+    await store.save_endpoint(record)
+
+    await reconciler._repair()
+
+    assert await store.endpoints() == [record]
+
+
+@pytest.mark.parametrize("moment", ["created_at", "joined_at"])
+async def test_an_endpoint_that_moved_a_moment_ago_is_kept(
+    reconciler: Reconciler, store: Store, moment: str
+) -> None:
+    record = endpoint(EndpointState.JOINED, **{"created_at": LONG_AGO, moment: time.time()})
+    await store.save_endpoint(record)
+
+    await reconciler._repair()
+
+    assert await store.endpoints() == [record]
+
+
+async def test_while_the_engine_is_away_nothing_is_taken_for_left_over(
+    reconciler: Reconciler, store: Store, docker: EngineStandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = endpoint(EndpointState.JOINED, created_at=LONG_AGO)
+    await store.save_endpoint(record)
+    await docker.stop()
+
+    await reconciler._repair()
+
+    assert await store.endpoints() == [record]
+    assert "repair: the Docker engine cannot be asked" in caplog.text
+
+
+async def test_a_failed_removal_is_tried_again_until_it_succeeds(
+    reconciler: Reconciler, store: Store, handover: ScriptedHandover
+) -> None:
+    await store.save_endpoint(endpoint(EndpointState.LEAVING, last_error="device busy"))
+    handover.failures["detach"] = [DEL_FAILED, DEL_FAILED]
+
+    for _ in range(4):
+        await reconciler._repair()
+
+    assert handover.of("detach") == [ENDPOINT_ID] * 3
+    assert await store.endpoints() == []
+
+
+async def test_rounds_follow_each_other_until_the_shim_stops(
+    reconciler: Reconciler, store: Store, handover: ScriptedHandover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconcile, "_INTERVAL", 0)
+    await store.save_endpoint(endpoint(EndpointState.LEAVING, last_error="device busy"))
+    handover.failures["detach"] = [DEL_FAILED] * 3
+
+    await run_for(reconciler, handover, 3)
+
+
+async def test_a_failed_removal_and_stray_namespaces_need_no_engine(
+    reconciler: Reconciler, store: Store, docker: EngineStandIn, run_dir: Path
+) -> None:
+    other = "f" * 64
+    await store.save_endpoint(endpoint(EndpointState.JOINED, id=other, created_at=LONG_AGO))
+    await store.save_endpoint(endpoint(EndpointState.LEAVING, last_error="device busy"))
+    (run_dir / "stray").touch()
+    await docker.stop()
+
+    await reconciler._repair()
+
+    assert [item.id for item in await store.endpoints()] == [other]
+    assert names(run_dir) == []
+
+
+async def test_one_endpoint_that_cannot_be_removed_does_not_keep_the_next(
+    reconciler: Reconciler, store: Store, handover: ScriptedHandover, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for digit in "12":
+        await store.save_endpoint(endpoint(EndpointState.JOINED, id=digit * 64, created_at=LONG_AGO))
+    handover.failures["detach"] = [DEL_FAILED]
+
+    await reconciler._repair()
+
+    (kept,) = await store.endpoints()
+    assert (kept.id, kept.state, kept.last_error) == ("1" * 64, EndpointState.LEAVING, str(DEL_FAILED))
+    assert 'plugin "bridge" (network "web") DEL: device busy' in caplog.text
+
+
+async def test_namespaces_that_no_endpoint_owns_are_removed_and_no_others(
+    reconciler: Reconciler, store: Store, run_dir: Path
+) -> None:
+    await store.save_endpoint(endpoint(EndpointState.CREATED, created_at=time.time()))
+    for name in (ENDPOINT_ID, "stray"):
+        (run_dir / name).touch()
+
+    await reconciler._repair()
+
+    assert names(run_dir) == [ENDPOINT_ID]
