@@ -1,7 +1,7 @@
 """Links: seen, moved between namespaces, put back as they were, and stood in for."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -155,12 +155,15 @@ def _link_local(destination: str) -> bool:
 def _same(wanted: Link, links: Iterable[Link]) -> Link | None:
     alike = [link for link in links if link.mac == wanted.mac]
     if not wanted.mac:
-        alike = [link for link in alike if set(link.addresses) & set(wanted.addresses)]
+        alike = [link for link in alike if _ips(link) & _ips(wanted)]
     if len(alike) > 1:
-        alike.sort(
-            key=lambda link: (not set(link.addresses) & set(wanted.addresses), link.name != wanted.name)
-        )
+        alike.sort(key=lambda link: (not _ips(link) & _ips(wanted), link.name != wanted.name))
     return alike[0] if alike else None
+
+
+def _ips(link: Link) -> set[object]:
+    """The addresses without their prefix lengths, which the engine may have changed."""
+    return {ip_interface(address).ip for address in link.addresses}
 
 
 def _index(route: IPRoute, name: str) -> int:

@@ -39,7 +39,8 @@ class NetlinkThread:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (NetlinkError, OSError) as error:
-            raise KernelError(f"cannot {what}: {error}", cure="does the shim run as root?") from error
+            reason = error.args[-1] if isinstance(error, NetlinkError) else error
+            raise KernelError(f"cannot {what}: {reason}", cure="does the shim run as root?") from error
 
     def close(self) -> None:
         """Finish what is under way and end the thread."""
