@@ -76,12 +76,12 @@ async def test_a_new_namespace_is_one_and_has_nothing_but_loopback(
 async def test_making_a_namespace_again_keeps_it_with_what_is_in_it(namespaces: Namespaces) -> None:
     path = await namespaces.create("one")
     inside(path, "ip", "link", "add", "here", "type", "bridge")
-    mounts = mounts()
+    mounted = mounts()
 
     await namespaces.create("one")
 
     assert "here" in inside(path, "ip", "-brief", "link")
-    assert mounts() == mounts
+    assert mounts() == mounted
 
 
 async def test_a_file_that_a_crash_left_without_a_namespace_becomes_one(namespaces: Namespaces) -> None:
