@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shim import __version__, config
+import shim
+from shim import config
 from shim.config import Settings
 from shim.errors import ShimError
 
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="cnm-cni", description="Plain Docker uses CNI.", allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"cnm-cni {__version__}")
+    parser.add_argument("--version", action=_VersionAction, nargs=0, help="print the version")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_looking(commands, "network", "the Docker networks bound to CNI networks")
@@ -114,7 +115,15 @@ def _look(arguments: argparse.Namespace) -> None:
 
 
 def _version(_arguments: argparse.Namespace) -> None:
-    print(f"cnm-cni {__version__}")  # noqa: T201
+    print(f"cnm-cni {shim.__version__}")  # noqa: T201
+
+
+class _VersionAction(argparse.Action):
+    """Prints the version, which argparse's own action would look up at every start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *_: object) -> None:
+        _version(namespace)
+        parser.exit()
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = ["aiohttp", "asyncio", "kubernetes", "pyroute2", "sqlite3", "yaml"]
+HEAVY = ["aiohttp", "asyncio", "importlib.metadata", "kubernetes", "pyroute2", "sqlite3", "yaml"]
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -29,8 +29,12 @@ def test_words_settings_and_wire_load_nothing_heavy(module: str) -> None:
     assert loaded_after(f"import {module}") == set()
 
 
-def test_the_version_is_known_without_being_loaded_first() -> None:
-    assert loaded_after("import shim; assert shim.__version__[0].isdigit()") == set()
+def test_the_command_line_loads_what_a_command_needs_only_when_it_runs() -> None:
+    assert loaded_after("import shim.cli") == {"asyncio"}
+
+
+def test_the_version_is_looked_up_when_asked_for() -> None:
+    assert loaded_after("import shim; assert shim.__version__[0].isdigit()") == {"importlib.metadata"}
 
 
 def test_another_name_is_still_an_attribute_error() -> None:
