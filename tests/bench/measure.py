@@ -1,0 +1,155 @@
+"""The measurements on one engine, in rounds in which each way to a network has its turn.
+
+So a drift of the machine's speed meets all ways alike, and their ratios hold where their times do not.
+"""
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from calls import CallLog, Life
+from lab.engine import IMAGE, Engine
+
+NONE, DOCKER_BRIDGE, SHIM, BARE = "none", "docker bridge", "shim", "bare execs"
+"""The ways: no network, Docker's own user-defined bridge, the shim, the shim's plugins without the shim."""
+
+ALONE, WIDE = 1, 10
+"""Containers at a time."""
+
+_TURNS_ALONE = 3
+"""Turns alone in a round, for the one turn of ten at a time."""
+
+_CONFLISTS = Path(__file__).resolve().parents[2] / "cni_conf"
+_CONFLIST = "cni-bridge"
+_INSIDE = Path(__file__).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Containers that were run at the same time."""
+
+    seconds: list[float]
+    """What each of them took."""
+    wall: float
+    """Seconds from the first start to the last end."""
+
+
+@dataclass(slots=True)
+class Measurements:
+    """Everything measured on one engine. Times in seconds, memory in bytes."""
+
+    engine: str
+    """Its version."""
+    batches: dict[int, dict[str, list[Batch]]] = field(
+        default_factory=lambda: {
+            width: {way: [] for way in (NONE, DOCKER_BRIDGE, SHIM, BARE)} for width in (ALONE, WIDE)
+        }
+    )
+    """By the number of containers at a time, then by way, one for each turn."""
+    lives: dict[int, list[Life]] = field(default_factory=lambda: {ALONE: [], WIDE: []})
+    """What the shim says of its containers, by their number at a time."""
+    startups: list[Mapping[str, float]] = field(default_factory=list)
+    """Pairs of `daemon` and `interpreter`, as `startup.py` prints them."""
+    resident_at_start: int = 0
+    resident: int = 0
+    """The daemon's VmRSS after all its containers."""
+    resident_peak: int = 0
+    """The daemon's VmHWM."""
+    processor_time: float = 0.0
+    """What the daemon itself used for all its containers."""
+
+
+_Way = Callable[[int], Batch]
+
+
+def measure(engine: Engine, rounds: int, progress: Callable[[str], None]) -> Measurements:
+    """Measure on a running engine without shim; `progress` is told of each round.
+
+    Raises `LabError` and `LogError` when something breaks.
+    """
+    engine.import_image()
+    engine.start_shim([_CONFLISTS])
+    engine.docker("network", "create", DOCKER_BRIDGE.replace(" ", "-"))
+    engine.docker(
+        "network", "create", "-d", "cni", "--ipam-driver", "null", "-o", f"cni.network={_CONFLIST}", SHIM
+    )
+    ways: dict[str, _Way] = {
+        NONE: lambda width: _containers(engine, "none", width),
+        DOCKER_BRIDGE: lambda width: _containers(engine, DOCKER_BRIDGE.replace(" ", "-"), width),
+        SHIM: lambda width: _containers(engine, SHIM, width),
+        BARE: lambda width: _bare(engine, width),
+    }
+    measured = Measurements(engine.docker("version", "--format", "{{.Server.Version}}").stdout.strip())
+    measured.resident_at_start = _memory(engine, "VmRSS")
+    for run in ways.values():
+        run(ALONE)  # the first time is not like the others: bridges and chains are made, files are read
+    log = CallLog(engine.shim_log)
+    log.skip()
+    processor_time = _processor_time(engine)
+    for number in range(rounds):
+        progress(f"round {number + 1} of {rounds}")
+        for turn in range(_TURNS_ALONE + 1):
+            width = ALONE if turn < _TURNS_ALONE else WIDE
+            for way in _rotated(list(ways), number + turn):
+                measured.batches[width][way].append(ways[way](width))
+            measured.lives[width] += log.lives(width)
+        measured.startups.append(_startup(engine))
+    measured.processor_time = _processor_time(engine) - processor_time
+    measured.resident, measured.resident_peak = _memory(engine, "VmRSS"), _memory(engine, "VmHWM")
+    return measured
+
+
+def _containers(engine: Engine, network: str, width: int) -> Batch:
+    def run(_: int) -> float:
+        start = time.perf_counter()
+        engine.docker("run", "--rm", "--network", network, IMAGE, "true")
+        return time.perf_counter() - start
+
+    with ThreadPoolExecutor(width) as pool:
+        start = time.perf_counter()
+        seconds = list(pool.map(run, range(width)))
+        return Batch(seconds, time.perf_counter() - start)
+
+
+def _bare(engine: Engine, width: int) -> Batch:
+    conflist = _CONFLISTS / f"{_CONFLIST}.conflist"
+    command: list[str | Path] = [
+        sys.executable,
+        _INSIDE / "bare.py",
+        conflist,
+        engine.plugin_path,
+        str(width),
+    ]
+    return Batch(**json.loads(engine.run(command).stdout))
+
+
+def _startup(engine: Engine) -> dict[str, float]:
+    startup: dict[str, float] = json.loads(
+        engine.run([sys.executable, _INSIDE / "startup.py", engine.folder / "startup"]).stdout
+    )
+    return startup
+
+
+def _rotated(ways: list[str], by: int) -> list[str]:
+    """None always goes first, and none always after the same."""
+    by %= len(ways)
+    return ways[by:] + ways[:by]
+
+
+def _memory(engine: Engine, name: str) -> int:
+    """A line of the shim's `/proc/<pid>/status`, in bytes. Source: proc(5)."""
+    status = Path(f"/proc/{engine.shim.pid}/status").read_text()
+    (kibibytes,) = re.findall(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
+    return int(kibibytes) * 1024
+
+
+def _processor_time(engine: Engine) -> float:
+    """Seconds the shim has used, without its plugins. Source: proc(5), `utime` and `stime`."""
+    after_name = Path(f"/proc/{engine.shim.pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, after_name[11:13])) / os.sysconf("SC_CLK_TCK")
