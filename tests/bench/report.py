@@ -82,8 +82,8 @@ def _daemon(measured: Measurements) -> Iterator[str]:
     at_start, at_most = _mebibytes(measured.resident_at_start), _mebibytes(measured.resident_peak)
     resident = f"{_mebibytes(measured.resident):>9}   (at the start {at_start}, at most {at_most})"
     yield f"  {f'resident after {containers} containers':<42}{resident}"
-
-    yield f"  {'processor time of its own, per container':<42}{_shown(measured.processor_time / containers):>9}"
+    own = _shown(measured.processor_time / containers)
+    yield f"  {'processor time of its own, per container':<42}{own:>9}"
 
 
 def _aims(measured: Measurements) -> Iterator[str]:
