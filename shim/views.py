@@ -87,7 +87,7 @@ async def endpoint(settings: Settings, wanted: str, *, as_json: bool) -> str:
         return _json(item)
     lines = {
         "endpoint": item["id"],
-        "network": f"{item['network']['name']} ({item['network']['id'][:12]})",
+        "network": f"{item['network']['name'] or _NOTHING} ({item['network']['id'][:12]})",
         "CNI network": item["cniNetwork"],
         "container": item["container"],
         "state": item["state"],
