@@ -89,10 +89,10 @@ class Driver:
         """Forget the network, and remove what a crashed engine may have left on it."""
         network = await self._store.network(request.network_id)
         telemetry.about(network.cni_network if network else request.network_id[:12])
+        await self._store.delete_network(request.network_id)
         for endpoint in await self._store.endpoints():
             if endpoint.network_id == request.network_id:
                 await self.remove(endpoint.id)
-        await self._store.delete_network(request.network_id)
         return m.EmptyResponse()
 
     async def create_endpoint(self, request: m.CreateEndpointRequest) -> m.CreateEndpointResponse:
@@ -226,7 +226,13 @@ class Driver:
         except ShimError:
             await self._store.delete_endpoint(endpoint.id)
             raise
-        return await self._advance(attached, Step.ADDED)
+        attached = await self._advance(attached, Step.ADDED)
+        try:
+            await self._handover.publish(attached)
+        except ShimError:
+            await self._remove(attached)
+            raise
+        return attached
 
     async def _remove(self, endpoint: Endpoint) -> None:
         if endpoint.state is not EndpointState.LEFT:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
 
+from shim import firewall
 from shim.cni.conf import NetworkConfigList
 from shim.cni.errors import PluginError
 from shim.cni.result import Result
@@ -28,7 +29,7 @@ _log = logging.getLogger(__name__)
 class Handover:
     """Moves links between the chain, the engine and the sandbox.
 
-    Every call may raise `PluginError` or `KernelError`, and may be repeated after it did.
+    Every call may raise `PluginError`, `KernelError` or `FirewallError`, and may be repeated after it did.
     """
 
     def __init__(self, runtime: Runtime, namespaces: Namespaces, links: Links) -> None:
@@ -60,6 +61,13 @@ class Handover:
             raise
         return replace(endpoint, result=result.to_json(), snapshot=snapshot.to_json())
 
+    async def publish(self, endpoint: Endpoint) -> None:
+        """Let other machines in to the published ports."""
+        if _is_guarded(endpoint):
+            result = Result.from_json(endpoint.result, "the journal")
+            addresses = [ip.address for ip in result.addresses(endpoint.ifname)]
+            await firewall.accept(endpoint.id, addresses, endpoint.capability_args["portMappings"])
+
     async def release(self, endpoint: Endpoint) -> None:
         """Put the link into the host's namespace, where the engine looks for it, and end the staging."""
         name = host_link_name(endpoint.id)
@@ -86,6 +94,8 @@ class Handover:
         was after ADD. DEL without it would report success, and leak all that is keyed on its addresses
         (masquerade chains, say).
         """
+        if _is_guarded(endpoint):
+            await firewall.withdraw(endpoint.id)
         link = _link(endpoint)
         if found and link and found.name == endpoint.ifname and _has_addresses(found, link):
             await self._delete(endpoint, Path(endpoint.sandbox_key))
@@ -121,6 +131,12 @@ class Handover:
 def _link(endpoint: Endpoint) -> Link | None:
     """The link as it was after ADD."""
     return Snapshot.from_json(endpoint.snapshot).link(endpoint.ifname) if endpoint.snapshot else None
+
+
+def _is_guarded(endpoint: Endpoint) -> bool:
+    """Whether the endpoint publishes ports, and the `firewall` plugin stands before them."""
+    types = {plugin["type"] for plugin in endpoint.conflist["plugins"]}
+    return "firewall" in types and bool(endpoint.capability_args.get("portMappings"))
 
 
 def _has_addresses(found: Link, link: Link) -> bool:
