@@ -24,7 +24,7 @@ _Method = Callable[[Request], Awaitable[Response]]
 
 def application(driver: Driver) -> web.Application:
     """The web application that answers the engine with `driver`."""
-    app = web.Application()
+    app = web.Application(client_max_size=0)  # without a limit: 10,000 published ports exceed the default one
     for call in CALLS:
         app.router.add_post(f"/{call.path}", _handler(call, getattr(driver, call.method)))
     app.router.add_route("*", "/{path:.*}", _unknown)
