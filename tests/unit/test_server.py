@@ -1,6 +1,7 @@
 """HTTP as the engine speaks it, on the real application with a real driver that touches no kernel."""
 
 import asyncio
+import io
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -132,9 +133,10 @@ async def test_a_request_may_be_as_long_as_ten_thousand_published_ports(
         for port in range(10000, 20001)
     ]
     options = {"com.docker.network.portmap": ports, "com.docker.network.endpoint.exposedports": ports}
+    body = io.BytesIO(json.dumps(MEMBERS | {"Options": options}).encode())
     async with (
         TestClient(TestServer(application(driver))) as client,
-        client.post("/NetworkDriver.CreateEndpoint", json=MEMBERS | {"Options": options}) as answer,
+        client.post("/NetworkDriver.CreateEndpoint", data=body) as answer,
     ):
         assert answer.status == 200
 
@@ -196,9 +198,9 @@ async def test_a_failed_call_is_logged_as_an_error_with_its_reason(
         (b"{", "Join: the request is not JSON"),
         (b"\xff\xfe", "Join: the request is not JSON"),
         (b"[" * 100_000, "Join: the request is not JSON"),
-        (b"[]", "Join"),
-        (b"null", "Join"),
-        (b'{"SandboxKey": 7}', "Join: SandboxKey"),
+        (b"[]", "Join: expected a JSON object"),
+        (b"null", "Join: expected a JSON object"),
+        (b'{"SandboxKey": 7}', "Join.SandboxKey: expected a string, found 7"),
         (b'{"SandboxKey": "/s", "NetworkID": "../../etc"}', "NetworkID"),
     ],
     ids=["broken", "no text", "too deep", "no object", "null", "wrong type", "no ID"],
