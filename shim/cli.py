@@ -6,6 +6,7 @@ they run, so that looking stays quick.
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -42,11 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         parsed.run(parsed)
+        sys.stdout.flush()
     except ShimError as error:
         print(f"cnm-cni: {error}", file=sys.stderr)  # noqa: T201 - the command line prints
         return 1
-    except BrokenPipeError:  # as with `| head`
-        sys.stderr.close()
+    except BrokenPipeError:  # as with `| head`; what is still buffered must not be written at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
 
@@ -111,7 +113,7 @@ def _look(arguments: argparse.Namespace) -> None:
 
     view = views.VIEWS[arguments.view]
     text = asyncio.run(view(_settings(arguments), getattr(arguments, "id", ""), as_json=arguments.json))
-    print(text)  # noqa: T201
+    print(text, flush=True)  # noqa: T201 - so that a reader that went away is noticed in `main`
 
 
 def _version(_arguments: argparse.Namespace) -> None:
