@@ -103,13 +103,15 @@ def _lock(path: Path) -> Iterator[None]:
         raise ShimError(f"{lock}: {error.strerror}", cure="run the shim as root") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-        lock.unlink(missing_ok=True)
     except BlockingIOError:
+        os.close(file)
         raise AlreadyRunningError(
             f"{path}: another instance serves this socket", cure="stop it, or give another --socket"
         ) from None
+    try:
+        yield
     finally:
+        lock.unlink(missing_ok=True)
         os.close(file)
 
 

@@ -247,7 +247,16 @@ def test_a_journal_that_cannot_be_opened_is_refused_in_one_line(shim: Shim) -> N
     assert status == 1
     assert log.startswith(f"cnm-cni: {shim.folder}/state/state.db: file is not a database")
     assert log.count("\n") == 1
-    assert not shim.socket.exists()
+    assert list(shim.socket.parent.iterdir()) == []
+
+
+def test_a_socket_that_cannot_be_made_is_refused_in_one_line(shim: Shim) -> None:
+    too_long = shim.folder / ("x" * 100)
+
+    status, log = ended(shim.start("--socket", str(too_long)))
+
+    assert (status, log) == (1, f"cnm-cni: {too_long}: cannot listen: AF_UNIX path too long\n")
+    assert not too_long.with_name(f"{too_long.name}.lock").exists()
 
 
 async def test_sigterm_finishes_the_call_under_way(shim: Shim, journal: Store) -> None:
