@@ -86,7 +86,7 @@ class Driver:
         return m.EmptyResponse()
 
     async def delete_network(self, request: m.NetworkRequest) -> m.EmptyResponse:
-        """Forget the network, and remove what a crashed engine may have left on it."""
+        """Forget the network, as the engine does in any case, and remove what a crash may have left on it."""
         network = await self._store.network(request.network_id)
         telemetry.about(network.cni_network if network else request.network_id[:12])
         await self._store.delete_network(request.network_id)

@@ -24,7 +24,7 @@ _INTERVAL = 30.0
 """Seconds between two rounds."""
 
 _GRACE = 60.0
-"""Seconds after its last step during which an endpoint is left alone: the engine may be about to list it."""
+"""Seconds after its ADD during which an endpoint is left alone: the engine lists it only from Join on."""
 
 
 class Reconciler:
@@ -108,6 +108,7 @@ def _interrupted(endpoint: Endpoint) -> bool:
 
 
 def _suspect(endpoint: Endpoint) -> bool:
-    quiet = time.time() - max(endpoint.created_at, endpoint.joined_at) > _GRACE
+    if endpoint.state is EndpointState.CREATED and time.time() - endpoint.created_at < _GRACE:
+        return False
     settled = endpoint.state in (EndpointState.CREATED, EndpointState.JOINED, EndpointState.LEFT)
-    return quiet and settled and not is_namespace(Path(endpoint.sandbox_key or "/nowhere"))
+    return settled and not is_namespace(Path(endpoint.sandbox_key or "/nowhere"))

@@ -19,6 +19,8 @@ class PluginError(ShimError):
     ) -> None:
         run = f" {command}" if command else ""
         super().__init__(f'plugin "{plugin}" (network "{network}"){run}: {cause}', cure=cure)
+        self.reason = cause
+        """What went wrong, without saying where."""
         self.plugin = plugin
         """The plugin's `type`."""
         self.command = command

@@ -9,7 +9,6 @@ import json
 import logging
 import os
 from collections.abc import Coroutine, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from shim.model import JSONObject
 
 _log = logging.getLogger(__name__)
 
-_INCOMPATIBLE_VERSION = 1
 _CONTAINER_UNKNOWN = 3
 """The error code by which a plugin says that there is nothing to clean."""
 _FIRST_WITH_RESULT_AT_DELETE = "0.4.0"
@@ -100,7 +98,7 @@ class Runtime:
                 answer = await self._run("ADD", path, attachment, request)
                 results.append(_result(answer, path.name, conf))
         except BaseException as error:
-            cleanup_error = await _uninterrupted(self._clean_up(conf, attachment, _last(results)))
+            cleanup_error = await _uninterrupted(self._clean_up(conf, attachment, results, error))
             if isinstance(error, PluginError):
                 error.cleanup_error = cleanup_error
             raise
@@ -112,36 +110,42 @@ class Runtime:
         Stops at the first plugin that fails, so that it is asked again before those it depends on.
         Raises `PluginError`.
         """
-        await self._delete(conf, attachment, result, {_CONTAINER_UNKNOWN})
+        for index in reversed(range(len(conf.plugins))):
+            await self._delete(conf, index, attachment, result)
 
     async def _delete(
+        self, conf: NetworkConfigList, index: int, attachment: Attachment, result: Result | None
+    ) -> None:
+        plugin = conf.plugins[index]
+        request = _request(conf, plugin, attachment, result if _takes_result_at_delete(conf) else None)
+        try:
+            await self._run("DEL", self._find(conf, plugin), attachment, request)
+        except PluginError as error:
+            if error.code != _CONTAINER_UNKNOWN:
+                raise
+
+    async def _clean_up(
         self,
         conf: NetworkConfigList,
         attachment: Attachment,
-        result: Result | None,
-        harmless: AbstractSet[int],
-    ) -> None:
-        previous = result if _takes_result_at_delete(conf) else None
-        for plugin in reversed(conf.plugins):
-            request = _request(conf, plugin, attachment, previous)
-            try:
-                await self._run("DEL", self._find(conf, plugin), attachment, request)
-            except PluginError as error:
-                if error.code not in harmless:
-                    raise
-
-    async def _clean_up(
-        self, conf: NetworkConfigList, attachment: Attachment, result: Result | None
+        results: Sequence[Result],
+        failure: BaseException,
     ) -> ShimError | None:
-        """DEL after a failed ADD, with the last result there was: some plugins find their rules by it.
+        """DEL of the whole chain after a failed ADD; what keeps it from being complete.
 
-        A plugin that refuses the version refused it at ADD as well, and must not keep the others from theirs.
+        It is given the last result there was: some plugins find their rules by it. Two errors must not keep
+        the other plugins from their DEL, nor be tried again for ever: that of a plugin whose ADD never
+        ran, and that of a plugin which fails at DEL just as it did at ADD, since what it refuses then is
+        its configuration (or its version).
         """
-        try:
-            await self._delete(conf, attachment, result, {_CONTAINER_UNKNOWN, _INCOMPATIBLE_VERSION})
-        except PluginError as error:
-            _log.warning("cleaning up after a failed ADD failed too: %s", error)
-            return error
+        failed = len(results)
+        for index in reversed(range(len(conf.plugins))):
+            try:
+                await self._delete(conf, index, attachment, _last(results))
+            except PluginError as error:
+                if index < failed or (index == failed and not _is_same_refusal(error, failure)):
+                    _log.warning("cleaning up after a failed ADD failed too: %s", error)
+                    return error
         return None
 
     def _find(self, conf: NetworkConfigList, plugin: JSONObject) -> Path:
@@ -197,6 +201,12 @@ def _result(answer: bytes, plugin: str, conf: NetworkConfigList) -> Result:
         raise PluginError(
             error.cause, plugin=plugin, network=conf.name, command="ADD", cure=error.cure
         ) from error
+
+
+def _is_same_refusal(error: PluginError, failure: BaseException) -> bool:
+    """Whether a plugin said the same twice; one that crashes or hangs has said nothing (code 0)."""
+    said = error.code, error.reason
+    return error.code != 0 and isinstance(failure, PluginError) and said == (failure.code, failure.reason)
 
 
 def _last(results: Sequence[Result]) -> Result | None:

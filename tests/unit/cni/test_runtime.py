@@ -179,6 +179,31 @@ async def test_a_failed_add_says_when_its_clean_up_failed_too(plugins: ScriptedP
     assert plugins.calls == ["one ADD", "two ADD", "two DEL"]
 
 
+async def test_a_plugin_that_refuses_its_configuration_does_not_stop_the_clean_up(
+    plugins: ScriptedPlugins,
+) -> None:
+    plugins.write("one")
+    plugins.write("two", """echo '{"code": 999, "msg": "invalid range"}'; exit 1""")
+
+    with pytest.raises(PluginError, match="invalid range") as failure:
+        await _runtime(plugins).add(_conf("one", "two"), ATTACHMENT)
+
+    assert plugins.calls == ["one ADD", "two ADD", "two DEL", "one DEL"]
+    assert not failure.value.left_behind
+
+
+async def test_a_plugin_whose_add_never_ran_does_not_stop_the_clean_up(plugins: ScriptedPlugins) -> None:
+    plugins.write("one")
+    plugins.write("two", FAIL_AT_ADD)
+    plugins.write("three", FAIL)
+
+    with pytest.raises(PluginError, match='plugin "two"') as failure:
+        await _runtime(plugins).add(_conf("one", "two", "three"), ATTACHMENT)
+
+    assert plugins.calls == ["one ADD", "two ADD", "three DEL", "two DEL", "one DEL"]
+    assert not failure.value.left_behind
+
+
 async def test_the_clean_up_after_a_deadline_has_a_deadline_of_its_own(plugins: ScriptedPlugins) -> None:
     plugins.write("one", '[ "$CNI_COMMAND" != ADD ] || sleep 1000')
 
