@@ -226,13 +226,13 @@ class Driver:
         except ShimError:
             await self._store.delete_endpoint(endpoint.id)
             raise
-        attached = await self._advance(attached, Step.ADDED)
         try:
+            attached = await self._handover.snapshot(attached)
             await self._handover.publish(attached)
         except ShimError:
             await self._remove(attached)
             raise
-        return attached
+        return await self._advance(attached, Step.ADDED)
 
     async def _remove(self, endpoint: Endpoint) -> None:
         if endpoint.state is not EndpointState.LEFT:

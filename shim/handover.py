@@ -42,24 +42,23 @@ class Handover:
         return str(self._namespaces.path(endpoint_id))
 
     async def attach(self, endpoint: Endpoint) -> Endpoint:
-        """Run the chain's ADD in the staging namespace; the endpoint comes back with what it made.
+        """Run the chain's ADD in the staging namespace; the endpoint comes back with the result.
 
         After an error nothing is left, unless it is a `PluginError` that says so (`left_behind`).
         """
         staging = await self._namespaces.create(endpoint.id)
-        conflist, attachment = _conflist(endpoint), _attachment(endpoint, staging)
         try:
-            result = await self._runtime.add(conflist, attachment)
-            try:
-                snapshot = await self._links.snapshot(staging)
-            except KernelError:
-                await self._runtime.delete(conflist, attachment, result)
-                raise
+            result = await self._runtime.add(_conflist(endpoint), _attachment(endpoint, staging))
         except ShimError as error:
             if not (isinstance(error, PluginError) and error.left_behind):
                 await self._namespaces.remove(endpoint.id)
             raise
-        return replace(endpoint, result=result.to_json(), snapshot=snapshot.to_json())
+        return replace(endpoint, result=result.to_json())
+
+    async def snapshot(self, endpoint: Endpoint) -> Endpoint:
+        """The endpoint with all that ADD made in the staging namespace."""
+        snapshot = await self._links.snapshot(Path(endpoint.staging))
+        return replace(endpoint, snapshot=snapshot.to_json())
 
     async def publish(self, endpoint: Endpoint) -> None:
         """Let other machines in to the published ports."""

@@ -34,12 +34,12 @@ def main() -> None:
     before = host_footprint()
     try:
         results = [_measured(name, arguments.rounds) for name in arguments.engines]
-    except (LabError, LogError, subprocess.SubprocessError) as error:
+        if arguments.json:
+            arguments.json.write_text(json.dumps([report.raw(result) for result in results], indent=2) + "\n")
+    except (LabError, LogError, subprocess.SubprocessError, OSError) as error:
         sys.exit(f"\nerror: {error}")
     except KeyboardInterrupt:
         sys.exit("\ninterrupted; nothing is left behind")
-    if arguments.json:
-        arguments.json.write_text(json.dumps([report.raw(result) for result in results], indent=2) + "\n")
     if left := before.difference(host_footprint()):
         sys.exit(f"error: this machine is not as before: {'; '.join(left)}")
 

@@ -65,9 +65,9 @@ def _handler_time(measured: Measurements) -> Iterator[str]:
         ]
     for row, (alone, wide) in rows.items():
         yield f"  {row:<42}{_columns(alone)}  {_columns(wide)}"
-    for row, against in (("handlers", "handler"), ("plugins", "plugins")):
-        ratios = [_against_bare(measured, width, against) for width in (ALONE, WIDE)]
-        yield f"  {row + ' / bare ADD and DEL':<42}{ratios[0]:9.2f}{'':9}{ratios[1]:11.2f}"
+    for row in ("handlers", "plugins"):
+        ratio = _against_bare(measured, rows[row][0])
+        yield f"  {row + ' / bare ADD and DEL':<42}{ratio:9.2f}"
 
 
 def _daemon(measured: Measurements) -> Iterator[str]:
@@ -111,12 +111,9 @@ def _ratio(turns: Sequence[Batch], others: Sequence[Batch]) -> float:
     )
 
 
-def _against_bare(measured: Measurements, width: int, part: str) -> float:
-    seconds = _each(measured, width, part)
-    return median(
-        median(seconds[number * width : (number + 1) * width]) / median(bare.seconds)
-        for number, bare in enumerate(measured.batches[width][BARE])
-    )
+def _against_bare(measured: Measurements, alone: Sequence[float]) -> float:
+    bare = (batch.seconds[0] for batch in measured.batches[ALONE][BARE])
+    return median(seconds / other for seconds, other in zip(alone, bare, strict=True))
 
 
 def _columns(seconds: Sequence[float]) -> str:

@@ -103,7 +103,14 @@ class ScriptedHandover(Handover):
 
     async def attach(self, endpoint: Endpoint) -> Endpoint:
         await self._act("attach", endpoint)
-        return replace(endpoint, result=RESULT, snapshot=SNAPSHOT.to_json())
+        return replace(endpoint, result=RESULT)
+
+    async def snapshot(self, endpoint: Endpoint) -> Endpoint:
+        self._fail("snapshot")
+        return replace(endpoint, snapshot=SNAPSHOT.to_json())
+
+    async def publish(self, _endpoint: Endpoint) -> None:
+        self._fail("publish")
 
     async def release(self, endpoint: Endpoint) -> None:
         await self._act("release", endpoint)
@@ -119,6 +126,9 @@ class ScriptedHandover(Handover):
         self.journal.append((call, await self._journal.endpoint(endpoint.id)))
         self.started.put_nowait(call)
         await self.gate.wait()
+        self._fail(call)
+
+    def _fail(self, call: str) -> None:
         if self.failures.get(call):
             raise self.failures[call].pop(0)
 

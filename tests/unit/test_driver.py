@@ -12,7 +12,7 @@ import pytest
 from shim.cni.errors import ConfError, PluginError
 from shim.driver import Driver, boot_id
 from shim.engine import Engine
-from shim.errors import ConflictError, InvalidRequestError
+from shim.errors import ConflictError, InvalidRequestError, ShimError
 from shim.model import Endpoint, EndpointID, EndpointState, Network, NetworkID
 from shim.net.thread import KernelError
 from shim.resolve import Resolver
@@ -231,6 +231,23 @@ async def test_a_failed_add_leaves_no_record(
     with pytest.raises(PluginError, match=r'plugin "host-local" \(network "web"\) ADD: no address left'):
         await driver.create_endpoint(creation())
 
+    assert await store.endpoints() == []
+
+
+@pytest.mark.usefixtures("network")
+@pytest.mark.parametrize("call", ["snapshot", "publish"])
+async def test_an_add_that_cannot_be_followed_up_is_undone_with_its_result(
+    driver: Driver, store: Store, handover: ScriptedHandover, call: str
+) -> None:
+    handover.failures[call] = [ShimError("not today")]
+
+    with pytest.raises(ShimError, match="not today"):
+        await driver.create_endpoint(creation())
+
+    ((_, _), (detach, record)) = handover.journal
+    assert detach == "detach"
+    assert record is not None
+    assert record.result is not None
     assert await store.endpoints() == []
 
 
