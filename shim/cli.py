@@ -113,7 +113,7 @@ def _look(arguments: argparse.Namespace) -> None:
 
     view = views.VIEWS[arguments.view]
     text = asyncio.run(view(_settings(arguments), getattr(arguments, "id", ""), as_json=arguments.json))
-    print(text, flush=True)  # noqa: T201 - so that a reader that went away is noticed in `main`
+    print(text)  # noqa: T201
 
 
 def _version(_arguments: argparse.Namespace) -> None:
