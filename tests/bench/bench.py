@@ -50,8 +50,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=_ROUNDS, metavar="N", help=f"default: {_ROUNDS}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single measurement as well")
     arguments = parser.parse_args()
-    if arguments.rounds < 1:
-        parser.error("--rounds: at least 1")
+    if arguments.rounds < 2:
+        parser.error("--rounds: at least 2, one shows no spread")
     arguments.engines = list(_ENGINES) if arguments.engine == "both" else [arguments.engine]
     return arguments
 
