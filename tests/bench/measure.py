@@ -5,19 +5,24 @@ So a drift of the machine's speed meets all ways alike, and their ratios hold wh
 
 import json
 import os
+import random
 import re
 import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from calls import CallLog, Life
 from lab.engine import IMAGE, Engine
 
-NONE, DOCKER_BRIDGE, SHIM, BARE = "none", "docker bridge", "shim", "bare execs"
-"""The ways: no network, Docker's own user-defined bridge, the shim, the shim's plugins without the shim."""
+NONE, DOCKER_BRIDGE, SHIM, BARE = "none", "docker-bridge", "shim", "bare-execs"
+"""The ways: no network, Docker's own user-defined bridge, the shim, the shim's plugins without the shim.
+
+The first three are the names of Docker networks.
+"""
 
 ALONE, WIDE = 1, 10
 """Containers at a time."""
@@ -75,16 +80,12 @@ def measure(engine: Engine, rounds: int, progress: Callable[[str], None]) -> Mea
     """
     engine.import_image()
     engine.start_shim([_CONFLISTS])
-    engine.docker("network", "create", DOCKER_BRIDGE.replace(" ", "-"))
+    engine.docker("network", "create", DOCKER_BRIDGE)
     engine.docker(
         "network", "create", "-d", "cni", "--ipam-driver", "null", "-o", f"cni.network={_CONFLIST}", SHIM
     )
-    ways: dict[str, _Way] = {
-        NONE: lambda width: _containers(engine, "none", width),
-        DOCKER_BRIDGE: lambda width: _containers(engine, DOCKER_BRIDGE.replace(" ", "-"), width),
-        SHIM: lambda width: _containers(engine, SHIM, width),
-        BARE: lambda width: _bare(engine, width),
-    }
+    ways: dict[str, _Way] = {name: partial(_containers, engine, name) for name in (NONE, DOCKER_BRIDGE, SHIM)}
+    ways[BARE] = partial(_bare, engine)
     measured = Measurements(engine.docker("version", "--format", "{{.Server.Version}}").stdout.strip())
     measured.resident_at_start = _memory(engine, "VmRSS")
     for run in ways.values():
@@ -96,7 +97,7 @@ def measure(engine: Engine, rounds: int, progress: Callable[[str], None]) -> Mea
         progress(f"round {number + 1} of {rounds}")
         for turn in range(_TURNS_ALONE + 1):
             width = ALONE if turn < _TURNS_ALONE else WIDE
-            for way in _rotated(list(ways), number + turn):
+            for way in random.sample(list(ways), len(ways)):  # so that none always follows the same
                 measured.batches[width][way].append(ways[way](width))
             measured.lives[width] += log.lives(width)
         measured.startups.append(_startup(engine))
@@ -134,12 +135,6 @@ def _startup(engine: Engine) -> dict[str, float]:
         engine.run([sys.executable, _INSIDE / "startup.py", engine.folder / "startup"]).stdout
     )
     return startup
-
-
-def _rotated(ways: list[str], by: int) -> list[str]:
-    """None always goes first, and none always after the same."""
-    by %= len(ways)
-    return ways[by:] + ways[:by]
 
 
 def _memory(engine: Engine, name: str) -> int:
