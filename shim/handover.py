@@ -49,9 +49,14 @@ class Handover:
         staging = await self._namespaces.create(endpoint.id)
         try:
             result = await self._runtime.add(_conflist(endpoint), _attachment(endpoint, staging))
-        except ShimError as error:
-            if not (isinstance(error, PluginError) and error.left_behind):
+        except PluginError as error:
+            if error.left_behind:
+                error.cleanup_error = await self._delete_without_link(endpoint)
+            if not error.left_behind:
                 await self._namespaces.remove(endpoint.id)
+            raise
+        except ShimError:
+            await self._namespaces.remove(endpoint.id)
             raise
         return replace(endpoint, result=result.to_json())
 
@@ -100,10 +105,33 @@ class Handover:
             await self._delete(endpoint, Path(endpoint.sandbox_key))
         else:
             staging = await self._namespaces.create(endpoint.id)
-            if link is not None:
+            if link is None:
+                await self._delete_unfinished(endpoint, staging)
+            else:
                 await self._take_back(endpoint, link, found, staging)
-            await self._delete(endpoint, staging)
+                await self._delete(endpoint, staging)
         await self._namespaces.remove(endpoint.id)
+
+    async def _delete_unfinished(self, endpoint: Endpoint, staging: Path) -> None:
+        """DEL after an ADD that never ended."""
+        try:
+            await self._delete(endpoint, staging)
+        except PluginError:
+            if failure := await self._delete_without_link(endpoint):
+                raise failure from None
+
+    async def _delete_without_link(self, endpoint: Endpoint) -> PluginError | None:
+        """DEL in an empty namespace, after one with the link in it failed; what went wrong again.
+
+        Some plugins insist on removing what their ADD did not come to make (bridge its masquerade rules),
+        unless the link is gone.
+        """
+        await self._namespaces.remove(endpoint.id)
+        try:
+            await self._delete(endpoint, await self._namespaces.create(endpoint.id))
+        except PluginError as error:
+            return error
+        return None
 
     async def _take_back(self, endpoint: Endpoint, link: Link, found: Link | None, staging: Path) -> None:
         host_name = host_link_name(endpoint.id)

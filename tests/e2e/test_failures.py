@@ -1,6 +1,6 @@
 """What goes wrong reaches the person who typed `docker run` as one line, and leaves nothing behind."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +11,6 @@ Conflist = Callable[..., str]
 Eventually = Callable[[Callable[[], bool]], None]
 Make = Callable[[str, str], str]
 Restart = Callable[..., None]
-
-_BRIDGE = {
-    "type": "bridge",
-    "bridge": "test0",
-    "isGateway": True,
-    "ipMasq": True,
-    "ipam": {
-        "type": "host-local",
-        "ranges": [[{"subnet": "10.77.0.0/24"}]],
-        "routes": [{"dst": "0.0.0.0/0"}],
-    },
-}
 
 _HANGS = """#!/bin/sh
 [ "$CNI_COMMAND" = ADD ] || exit 0
@@ -75,7 +63,7 @@ def restart_shim(engine: Engine, conf_dir: Path) -> Iterator[Restart]:
 def test_a_missing_plugin_is_named_with_the_folders_searched(
     engine: Engine, conflist: Conflist, make: Make
 ) -> None:
-    conflist("odd", _BRIDGE, {"type": "no-such-plugin"})
+    conflist("odd", _bridge(), {"type": "no-such-plugin"})
     make("net", "odd")
     error = _refused(engine, "net")
     assert 'plugin "no-such-plugin" (network "odd")' in error
@@ -83,16 +71,28 @@ def test_a_missing_plugin_is_named_with_the_folders_searched(
 
 
 def test_a_plugin_that_refuses_is_quoted(engine: Engine, conflist: Conflist, make: Make) -> None:
-    conflist("odd", {**_BRIDGE, "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.77.0.0/32"}]]}})
+    conflist("odd", _bridge("test1", {"subnet": "10.77.0.0/32"}))
     make("net", "odd")
-    assert 'plugin "bridge" (network "odd") ADD: ' in _refused(engine, "net")
+    error = _refused(engine, "net")
+    assert 'plugin "bridge" (network "odd") ADD: invalid range set' in error
+
+
+def test_a_plugin_that_fails_in_the_midst_of_its_work_leaves_nothing(
+    engine: Engine, conflist: Conflist, make: Make
+) -> None:
+    conflist("odd", _bridge("test2", {"subnet": "10.77.0.0/32"}))
+    make("net", "odd")
+    _refused(engine, "net")
+    # The bridge has no MAC address now, at which plugins before 1.2 stumble: after they took an address.
+    conflist("odd", _bridge("test2", {"subnet": "10.77.0.0/24"}))
+    engine.docker("run", "--rm", "--network", "net", "busybox", "true", check=False)
 
 
 def test_an_exhausted_pool_is_named_and_frees_nothing_that_is_in_use(
     engine: Engine, conflist: Conflist, make: Make
 ) -> None:
     narrow = {"subnet": "10.77.0.0/24", "rangeStart": "10.77.0.10", "rangeEnd": "10.77.0.10"}
-    conflist("narrow", {**_BRIDGE, "bridge": "test1", "ipam": {"type": "host-local", "ranges": [[narrow]]}})
+    conflist("narrow", _bridge("test3", narrow))
     make("net", "narrow")
     engine.docker("run", "-d", "--name", "one", "--network", "net", "busybox", "sleep", "600")
     assert "no IP addresses available" in _refused(engine, "net")
@@ -103,7 +103,7 @@ def test_a_failure_late_in_the_chain_undoes_what_came_before(
     engine: Engine, conflist: Conflist, make: Make, plugins: Callable[[str, str], Path], restart_shim: Restart
 ) -> None:
     folder = plugins("crashes", _CRASHES)
-    conflist("odd", _BRIDGE, {"type": "crashes"})
+    conflist("odd", _bridge(), {"type": "crashes"})
     restart_shim(plugin_path=[str(engine.plugin_path), str(folder)])
     make("net", "odd")
     error = _refused(engine, "net")
@@ -116,7 +116,7 @@ def test_a_hanging_plugin_is_killed_at_its_deadline_with_its_children(
     engine: Engine, conflist: Conflist, make: Make, plugins: Callable[[str, str], Path], restart_shim: Restart
 ) -> None:
     folder = plugins("hangs", _HANGS)
-    conflist("odd", _BRIDGE, {"type": "hangs"})
+    conflist("odd", _bridge(), {"type": "hangs"})
     restart_shim(plugin_path=[str(engine.plugin_path), str(folder)], deadlines={"add": 1})
     make("net", "odd")
     error = _refused(engine, "net")
@@ -134,7 +134,7 @@ def test_a_del_that_fails_is_kept_with_its_reason_and_done_again(  # noqa: PLR09
     eventually: Eventually,
 ) -> None:
     folder = plugins("moody", _DEL_FAILS_WHILE_TOLD)
-    conflist("odd", _BRIDGE, {"type": "moody"})
+    conflist("odd", _bridge(), {"type": "moody"})
     restart_shim(plugin_path=[str(engine.plugin_path), str(folder)])
     make("net", "odd")
     engine.docker("run", "-d", "--name", "one", "--network", "net", "busybox", "sleep", "600")
@@ -152,6 +152,12 @@ def test_a_shim_that_is_down_is_said_by_docker_and_nothing_is_left(engine: Engin
     engine.stop_shim()
     error = _refused(engine, web)
     assert "cni.sock" in error
+
+
+def _bridge(name: str = "test0", pool: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The configuration of a bridge plugin that has something to undo."""
+    ipam = {"type": "host-local", "ranges": [[pool or {"subnet": "10.77.0.0/24"}]]}
+    return {"type": "bridge", "bridge": name, "isGateway": True, "ipMasq": True, "ipam": ipam}
 
 
 def _refused(engine: Engine, network: str) -> str:
