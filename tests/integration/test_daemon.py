@@ -278,6 +278,20 @@ async def test_sigterm_finishes_the_call_under_way(shim: Shim, journal: Store) -
     assert shim.calls() == ["ADD"]
 
 
+async def test_a_call_is_finished_when_the_engine_hangs_up(shim: Shim) -> None:
+    shim.ready()
+    creating = await shim.add_under_way()
+    creating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await creating
+    await shim.call("Plugin.Activate", {})  # by its answer the daemon has seen the other connection end
+
+    await asyncio.to_thread((shim.folder / "gate").write_text, "go\n")
+
+    status, _ = await shim.call("NetworkDriver.CreateEndpoint", ABOUT)
+    assert (status, shim.calls()) == (200, ["ADD"])
+
+
 async def test_what_a_kill_in_the_midst_of_add_left_is_removed_by_the_next_start(
     shim: Shim, journal: Store
 ) -> None:

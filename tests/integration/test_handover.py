@@ -266,6 +266,20 @@ async def test_a_mac_address_asked_for_is_the_links_and_del_leaves_nothing(
     assert await host.holds_only(before)
 
 
+async def test_a_mac_address_that_only_the_engine_sets_does_not_hide_the_link_from_del(
+    host: Host, sandbox: Path, before: Footprint
+) -> None:
+    host.offer(chain("ptp", host.folder / "leases"))  # ptp takes no notice of it
+    await host.join(sandbox, await host.create(MAC))
+    run("ip", "-n", sandbox.name, "link", "set", "eth0", "address", MAC)
+
+    await host.driver.leave(ABOUT)
+
+    assert await host.state() is EndpointState.LEFT
+    await host.driver.delete_endpoint(ABOUT)
+    assert await host.holds_only(before)
+
+
 async def test_a_point_to_point_link_gets_a_host_address_and_routes_and_del_leaves_nothing(
     host: Host, sandbox: Path, before: Footprint
 ) -> None:

@@ -1,6 +1,5 @@
 """HTTP as the engine speaks it, on the real application with a real driver that touches no kernel."""
 
-import asyncio
 import io
 import json
 import logging
@@ -14,7 +13,6 @@ from aiohttp.test_utils import TestClient, TestServer
 from shim.driver import Driver
 from shim.engine import Engine
 from shim.errors import ConflictError, ShimError, UnavailableError
-from shim.model import EndpointState
 from shim.resolve import Resolver
 from shim.server import application
 from shim.store import Store
@@ -228,22 +226,3 @@ async def test_what_is_no_call_is_not_found_in_json(client: Client, method: str,
     assert (answer.status, answer.content_type) == (404, CONTENT_TYPE)
     line = f"the CNI driver has no call {path}"
     assert body == {"Err": line, "Error": line}
-
-
-async def test_a_call_is_finished_when_the_engine_hangs_up(
-    client: Client, handover: ScriptedHandover, store: Store, docker: EngineStandIn
-) -> None:
-    docker.add(NETWORK_ID, "web")
-    handover.gate.clear()
-    call = asyncio.create_task(client.post("/NetworkDriver.CreateEndpoint", json=MEMBERS).__aenter__())
-    await handover.started.get()
-    call.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await call
-
-    handover.gate.set()
-
-    async with client.post("/NetworkDriver.CreateEndpoint", json=MEMBERS) as answer:
-        assert answer.status == 200
-    assert handover.of("attach") == [ENDPOINT_ID]
-    assert [endpoint.state for endpoint in await store.endpoints()] == [EndpointState.CREATED]
