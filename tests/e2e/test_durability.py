@@ -68,9 +68,10 @@ def test_what_a_dead_engine_left_is_cleaned_up(
     engine: Engine, web: str, eventually: Callable[[Callable[[], bool]], None]
 ) -> None:
     engine.docker("run", "-d", "--name", "one", "--network", web, "-p", "8080:80", "busybox", "sleep", "600")
+    process = engine.docker("inspect", "-f", "{{.State.Pid}}", "one").stdout.strip()
     engine.kill_dockerd()
     engine.run(["pkill", "-KILL", "containerd"], check=False)
-    engine.run(["pkill", "-KILL", "sleep"], check=False)
+    engine.run(["kill", "-KILL", process])
     engine.start_dockerd()
     engine.docker("rm", "-f", "one")
     engine.stop_shim()
