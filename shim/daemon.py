@@ -136,8 +136,8 @@ def _listen(path: Path) -> Iterator[socket.socket]:
 
 
 def _longest_call(settings: Settings) -> float:
-    """Seconds that a call may take: one ADD or DEL, and the DEL that follows a failed ADD."""
-    return settings.deadlines.add + 2 * settings.deadlines.delete
+    """Seconds that a call may take when one plugin hangs: its ADD, and the DELs that follow a failed one."""
+    return settings.deadlines.add + 3 * settings.deadlines.delete
 
 
 def _notify(state: str) -> None:
