@@ -37,7 +37,7 @@ test-unit: $(READY) ## Run the tests that need neither root nor an engine
 lint: $(READY) ## Check style, types and import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy shim examples
+	$(BIN)/mypy shim examples tests
 	$(BIN)/lint-imports
 
 .PHONY: bench

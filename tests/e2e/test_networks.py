@@ -162,7 +162,7 @@ def test_a_chain_of_each_spec_version_runs_if_its_plugins_know_it(
 
 
 def _versions(engine: Engine, plugin: str) -> list[str]:
-    command = ["env", "CNI_COMMAND=VERSION", engine.plugin_path / plugin]
+    command = ["env", "CNI_COMMAND=VERSION", str(engine.plugin_path / plugin)]
     answer = json.loads(engine.run(command, stdin='{"cniVersion": "1.0.0"}').stdout)
     return list(answer["supportedVersions"])
 

@@ -60,8 +60,8 @@ def test_a_range_publishes_port_by_port(engine: Engine, web: str, eventually: Ev
         *("run", "-d", "--name", "one", "--network", web, "-p", "8080-8082:80-82", "busybox", "sh", "-c"),
         "echo served > index.html; httpd -p 80; httpd -p 81; httpd -f -p 82",
     )
-    for port in (8080, 8081, 8082):
-        eventually(lambda port=port: _get(engine, f"127.0.0.1:{port}") == "served")
+    places = [f"127.0.0.1:{port}" for port in (8080, 8081, 8082)]
+    eventually(lambda: {_get(engine, place) for place in places} == {"served"})
     assert _published(engine) == {(8080, 80, "tcp"), (8081, 81, "tcp"), (8082, 82, "tcp")}
 
 
