@@ -111,7 +111,7 @@ def find(name: str, conf_dirs: Sequence[Path]) -> NetworkConfigList:
     cure = f"put a conflist of that name in {conf_dirs[0]}"
     raise ConfError(
         cause + (f"; broken: {'; '.join(broken)}" if broken else ""),
-        cure=cure + (", or choose one of the found with -o cni.network=NAME" if found else ""),
+        cure=cure + (", or use one of those found" if found else ""),
     )
 
 

@@ -161,7 +161,7 @@ def test_an_unknown_network_is_answered_with_folders_names_and_cure(tmp_path: Pa
 
     assert str(refusal.value) == (
         f'no CNI network "web" in {tmp_path}/one, {tmp_path}/two; found there: blue, green (put a conflist '
-        f"of that name in {tmp_path}/one, or choose one of the found with -o cni.network=NAME)"
+        f"of that name in {tmp_path}/one, or use one of those found)"
     )
 
 
