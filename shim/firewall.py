@@ -46,9 +46,9 @@ async def accept(endpoint_id: EndpointID, addresses: Iterable[str], mappings: Se
             await _change(_FAMILIES[family], wanted)
 
 
-async def withdraw(endpoint_id: EndpointID) -> None:
-    """Remove what `accept` set for the endpoint, as far as it is still there. Raises `FirewallError`."""
-    for program in _FAMILIES.values():
+async def withdraw(endpoint_id: EndpointID, addresses: Iterable[str]) -> None:
+    """Remove what `accept` set for these addresses, as far as it is still there. Raises `FirewallError`."""
+    for program in {_FAMILIES[ip_interface(address).version] for address in addresses}:
         rules = [rule for rule in await _standing(program) if _mark(endpoint_id) in rule]
         if rules:
             await _change(program, [rule.replace("-A", "-D", 1) for rule in rules])

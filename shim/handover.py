@@ -68,9 +68,7 @@ class Handover:
     async def publish(self, endpoint: Endpoint) -> None:
         """Let other machines in to the published ports."""
         if _is_guarded(endpoint):
-            result = Result.from_json(endpoint.result, "the journal")
-            addresses = [ip.address for ip in result.addresses(endpoint.ifname)]
-            await firewall.accept(endpoint.id, addresses, endpoint.capability_args["portMappings"])
+            await firewall.accept(endpoint.id, _addresses(endpoint), endpoint.capability_args["portMappings"])
 
     async def release(self, endpoint: Endpoint) -> None:
         """Put the link into the host's namespace, where the engine looks for it, and end the staging."""
@@ -99,7 +97,7 @@ class Handover:
         (masquerade chains, say).
         """
         if _is_guarded(endpoint):
-            await firewall.withdraw(endpoint.id)
+            await firewall.withdraw(endpoint.id, _addresses(endpoint))
         link = _link(endpoint)
         if found and link and found.name == endpoint.ifname and _has_addresses(found, link):
             await self._delete(endpoint, Path(endpoint.sandbox_key))
@@ -164,6 +162,11 @@ def _is_guarded(endpoint: Endpoint) -> bool:
     """Whether the endpoint publishes ports, and the `firewall` plugin stands before them."""
     types = {plugin["type"] for plugin in endpoint.conflist["plugins"]}
     return "firewall" in types and bool(endpoint.capability_args.get("portMappings"))
+
+
+def _addresses(endpoint: Endpoint) -> list[str]:
+    result = Result.from_json(endpoint.result, "the journal")
+    return [ip.address for ip in result.addresses(endpoint.ifname)]
 
 
 def _has_addresses(found: Link, link: Link) -> bool:
