@@ -31,7 +31,7 @@ test: root python ## Run everything: lint, unit, integration, and both engines (
 
 .PHONY: test-unit
 test-unit: $(READY) ## Run the tests that need neither root nor an engine
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit tests/conformance
 
 .PHONY: lint
 lint: $(READY) ## Check style, types and import contracts
@@ -48,7 +48,7 @@ bench: root python ## Measure what the shim adds to `docker run` (root, Debian 1
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml | python
