@@ -1,4 +1,4 @@
-"""The command line: `cnm-cni serve`, and looking at what the daemon has done.
+"""The command line: `cnm-cni serve`, looking at what the daemon has done, and single CNI operations.
 
 One function for each command, which takes the parsed arguments. Commands import what they need when
 they run, so that looking stays quick.
@@ -31,6 +31,15 @@ _FLAGS = {
     "--log-level": ("LEVEL", "debug, info, warning or error"),
 }
 
+_CNI_ACTIONS = {
+    "add": "attach a network namespace to a network",
+    "del": "detach it",
+    "check": "ask the plugins whether the attachment is as it should be",
+    "gc": "clean up after namespaces that are gone",
+    "status": "ask the plugins whether they are ready",
+    "version": "print the versions that the plugins speak",
+}
+
 _DEADLINES = {
     "add": "for one plugin run at ADD",
     "delete": "for one plugin run at DEL",
@@ -60,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_looking(commands, "network", "the Docker networks bound to CNI networks")
     _add_looking(commands, "endpoint", "the containers' attachments to them", show=True)
+    _add_cni(commands)
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(run=_version)
     return parser
@@ -91,6 +101,31 @@ def _add_looking(commands: "_Commands", subject: str, text: str, *, show: bool =
         parser.set_defaults(run=_look, view=f"{subject} {action}")
 
 
+def _add_cni(commands: "_Commands") -> None:
+    group = commands.add_parser(
+        "cni",
+        help="run one CNI operation by hand, without Docker (as cnitool)",
+        description="Run one CNI operation. Read from the environment: CNI_PATH, NETCONFPATH, CNI_ARGS, "
+        "CAP_ARGS (JSON) and CNI_IFNAME.",
+        allow_abbrev=False,
+    )
+    actions = group.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for action, text in _CNI_ACTIONS.items():
+        parser = actions.add_parser(action, help=text, allow_abbrev=False)
+        parser.add_argument("network", metavar="NET", help="the network's name")
+        of_network = action in {"gc", "status", "version"}  # cnitool wants a namespace even there
+        parser.add_argument(
+            "netns",
+            metavar="NETNS",
+            nargs="?" if of_network else None,
+            default="",
+            help="path of the sandbox",
+        )
+        parser.add_argument("-i", "--ifname", default="", help="the interface's name (default: eth0)")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+        parser.set_defaults(run=_cni, action=action)
+
+
 def _add_flags(parser: argparse.ArgumentParser, flags: Iterable[str]) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help=f"the settings file (default: {config.DEFAULT_FILE})"
@@ -114,6 +149,13 @@ def _look(arguments: argparse.Namespace) -> None:
     view = views.VIEWS[arguments.view]
     text = asyncio.run(view(_settings(arguments), getattr(arguments, "id", ""), as_json=arguments.json))
     print(text)  # noqa: T201
+
+
+def _cni(arguments: argparse.Namespace) -> None:
+    from shim import cni_command  # noqa: PLC0415
+
+    call = cni_command.prepare(arguments.network, arguments.netns, arguments.ifname, as_json=arguments.json)
+    sys.stdout.write(asyncio.run(cni_command.COMMANDS[arguments.action](call)))
 
 
 def _version(_arguments: argparse.Namespace) -> None:

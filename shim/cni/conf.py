@@ -4,18 +4,19 @@ Source: CNI specification 1.1.0, section 1 "Network configuration format"; for t
 for folders of plugins, libcni `conf.go`. Unlike in libcni, a broken file does not hide the others.
 """
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shim.cni import versions
 from shim.cni.errors import ConfError
 from shim.cni.members import Members, parse
 from shim.model import JSONObject
 
-VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
-"""The versions of the specification that are spoken here, oldest first."""
+_log = logging.getLogger(__name__)
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*", re.ASCII)
 """What network names and container IDs consist of; both become parts of paths."""
@@ -30,7 +31,7 @@ class NetworkConfigList:
 
     name: str
     cni_version: str
-    """One of `VERSIONS`: the highest that is supported here, when the list offers several."""
+    """One of `versions.SUPPORTED`: the highest that is supported here, when the list offers several."""
     plugins: tuple[JSONObject, ...]
     """Each plugin's configuration, unknown members included."""
     options: JSONObject = field(default_factory=dict)
@@ -82,6 +83,16 @@ class NetworkConfigList:
         }
 
     @property
+    def disables_check(self) -> bool:
+        """Whether the operator forbids CHECK."""
+        return Members(self.options, self.name, ConfError).flag("disableCheck")
+
+    @property
+    def disables_gc(self) -> bool:
+        """Whether the operator forbids GC, as where other runtimes share the network."""
+        return Members(self.options, self.name, ConfError).flag("disableGC")
+
+    @property
     def capabilities(self) -> frozenset[str]:
         """The capabilities that any plugin of the chain declares."""
         return frozenset(
@@ -93,19 +104,24 @@ class NetworkConfigList:
 
 
 def find(name: str, conf_dirs: Sequence[Path]) -> NetworkConfigList:
-    """The first network of that name in the folders.
+    """The first network of that name in the folders; a warning names the files of further ones.
 
     Raises `ConfError`; it names the folders, the networks found there, and the files that are broken.
     """
-    found: list[str] = []
+    found: dict[str, NetworkConfigList] = {}
     broken: list[str] = []
-    for conf in _scan(conf_dirs):
+    chosen: Path | None = None
+    for path, conf in _scan(conf_dirs):
         if isinstance(conf, ConfError):
             broken.append(str(conf))
+            continue
+        if conf.name == name and chosen:
+            _log.warning('network "%s" is in two files: %s is used, %s is not', name, chosen, path)
         elif conf.name == name:
-            return conf
-        elif conf.name not in found:
-            found.append(conf.name)
+            chosen = path
+        found.setdefault(conf.name, conf)
+    if name in found:
+        return found[name]
     folders = ", ".join(map(str, conf_dirs))
     cause = f'no CNI network "{name}" in {folders}; found there: {", ".join(found) or "none"}'
     cure = f"put a conflist of that name in {conf_dirs[0]}"
@@ -117,23 +133,25 @@ def find(name: str, conf_dirs: Sequence[Path]) -> NetworkConfigList:
 
 def names(conf_dirs: Sequence[Path]) -> list[str]:
     """The names of all networks in the folders that can be read, in the order they are found."""
-    return list(dict.fromkeys(conf.name for conf in _scan(conf_dirs) if isinstance(conf, NetworkConfigList)))
+    found = (conf for _, conf in _scan(conf_dirs))
+    return list(dict.fromkeys(conf.name for conf in found if isinstance(conf, NetworkConfigList)))
 
 
-def _scan(conf_dirs: Sequence[Path]) -> Iterator[NetworkConfigList | ConfError]:
+def _scan(conf_dirs: Sequence[Path]) -> Iterator[tuple[Path, NetworkConfigList | ConfError]]:
+    """Every file of the folders that should hold a network, with it or with why it does not."""
     for folder in conf_dirs:
         try:
             files = _files(folder)
         except ConfError as error:
-            yield error
+            yield folder, error
             continue
         lists = [path for path in files if path.suffix == _LIST_SUFFIX]
         singles = [path for path in files if path.suffix in _PLUGIN_SUFFIXES]
         for path in lists + singles:
             try:
-                yield _load(path)
+                yield path, _load(path)
             except ConfError as error:
-                yield error
+                yield path, error
 
 
 def _load(path: Path) -> NetworkConfigList:
@@ -189,11 +207,15 @@ def _check_plugin(plugin: Members) -> None:
 
 
 def _version(members: Members, where: str) -> str:
-    offered = [members.text("cniVersion"), *members.texts("cniVersions")]
-    supported = [version for version in VERSIONS if version in offered]
-    if not supported:
-        said = ", ".join(filter(None, offered)) or "not given"
+    """The version that the list is run in: the highest supported of those it offers."""
+    offered = [*filter(None, [members.text("cniVersion")]), *members.texts("cniVersions")]
+    try:
+        chosen = versions.highest(offered or [versions.ASSUMED])
+    except ValueError as reason:
+        raise ConfError(f"{where}: cniVersion: {reason}") from None
+    if chosen is None:
         raise ConfError(
-            f"{where}: cniVersion {said}: not supported", cure=f"supported are {', '.join(VERSIONS)}"
+            f"{where}: cniVersion {', '.join(offered)}: not supported",
+            cure=f"supported are {', '.join(versions.SUPPORTED)}",
         )
-    return supported[-1]
+    return chosen

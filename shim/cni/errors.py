@@ -1,5 +1,7 @@
 """The errors of a CNI runtime."""
 
+from collections.abc import Sequence
+
 from shim.errors import ShimError
 
 
@@ -9,6 +11,10 @@ class ConfError(ShimError):
 
 class ResultError(ShimError):
     """A result does not have the shape the specification gives it."""
+
+
+class CacheError(ShimError):
+    """The result of an attachment cannot be stored."""
 
 
 class PluginError(ShimError):
@@ -34,3 +40,12 @@ class PluginError(ShimError):
     def left_behind(self) -> bool:
         """Whether something of a failed ADD may remain, so that DEL has to be tried again."""
         return self.cleanup_error is not None
+
+
+class GCError(ShimError):
+    """Plugins failed at GC; the others have run nevertheless."""
+
+    def __init__(self, errors: Sequence[PluginError]) -> None:
+        super().__init__("; ".join(map(str, errors)))
+        self.errors = tuple(errors)
+        """What each of them said."""

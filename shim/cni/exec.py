@@ -37,6 +37,8 @@ _BUSY_PAUSE = 0.05
 """Seconds between two attempts to start such a plugin."""
 _LATE_OUTPUT = 0.5
 """Seconds a plugin's children may go on writing its answer after it has ended."""
+_TERM_LIMIT = 0.5
+"""Seconds a plugin has to end by itself after SIGTERM, before SIGKILL."""
 _REAP_LIMIT = 1.0
 """Seconds to wait for a killed plugin: the kernel may hold one inside a system call for longer."""
 
@@ -69,8 +71,8 @@ class Exec:
     ) -> bytes:
         """What the plugin writes to stdout; its stderr goes to the log.
 
-        At the deadline (seconds), and when the task is cancelled, the plugin is killed with all processes
-        of its group. Raises `PluginError`.
+        At the deadline (seconds), and when the task is cancelled, the plugin is told to end (SIGTERM), then
+        killed (SIGKILL), each with all processes of its group. Raises `PluginError`.
         """
         run = _Run(path, environment["CNI_COMMAND"], network)
         start = time.perf_counter()
@@ -191,6 +193,12 @@ def _popen(path: Path, environment: Mapping[str, str], stdin: bytes) -> subproce
 
 async def _wait(process: subprocess.Popen[bytes]) -> int:
     """Wait until the process has ended, reap it, and return its status as `Popen.returncode` writes it."""
+    await _exited(process)
+    return process.wait()
+
+
+async def _exited(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the process has ended; it is not reaped, so its number stays its own."""
     descriptor = os.pidfd_open(process.pid)
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
@@ -200,12 +208,17 @@ async def _wait(process: subprocess.Popen[bytes]) -> int:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-    return process.wait()
 
 
 async def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process and its group; it is not reaped yet, so the number is still its own."""
-    os.killpg(process.pid, signal.SIGKILL)
+    """End the process and its group: SIGTERM, a short grace, then SIGKILL for those who are left."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TERM_LIMIT):
+                await _exited(process)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_REAP_LIMIT):
             await _wait(process)

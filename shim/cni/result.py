@@ -4,13 +4,10 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Any
 
-from shim.cni.conf import VERSIONS
+from shim.cni.conversion import convert, is_by_family, merged
 from shim.cni.errors import ResultError
 from shim.cni.members import Members
 from shim.model import JSONObject
-
-_FAMILY_NEEDED = {"0.3.0", "0.3.1", "0.4.0"}
-"""The versions in which each address says "4" or "6"; 1.0.0 removed that member."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +61,19 @@ class Result:
         Raises `ResultError`.
         """
         members = Members({} if value is None else value, where, ResultError)
+        raw = members.all
         members.text("cniVersion")
+        if is_by_family(raw):
+            for key in ("ip4", "ip6"):
+                _check_family(members.object(key))
+            members = Members(merged(raw), where, ResultError)
         interfaces = tuple(_interface(item) for item in members.objects("interfaces"))
         return cls(
             interfaces=interfaces,
             ips=tuple(_ip(item, len(interfaces)) for item in members.objects("ips")),
             routes=tuple(_route(item) for item in members.objects("routes")),
             dns=members.object("dns").all,
-            raw=members.all,
+            raw=raw,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -92,17 +94,10 @@ class Result:
     def converted(self, version: str) -> "Result":
         """The result in another version of the specification; one without a version is taken to be in it.
 
-        Raises `ResultError` when the result's own version is not supported.
+        Raises `ResultError` when the result's own version is not supported, or when the other one has no
+        form for it.
         """
-        own = self.raw.get("cniVersion") or version
-        if own not in VERSIONS:
-            raise ResultError(
-                f"the result is of CNI version {own}", cure=f"supported are {', '.join(VERSIONS)}"
-            )
-        raw = {**self.raw, "cniVersion": version}
-        if self.ips:
-            raw["ips"] = [_with_family(ip, needed=version in _FAMILY_NEEDED) for ip in self.raw["ips"]]
-        return Result.from_json(raw, "converted result")
+        return Result.from_json(convert(self.raw, version), "converted result")
 
     def relocated(self, sandbox: str, ifname: str, new_sandbox: str, new_ifname: str) -> "Result":
         """The result after its sandbox got another path and the interface `ifname` in it another name.
@@ -116,6 +111,13 @@ class Result:
                 for item in self.raw["interfaces"]
             ]
         return Result.from_json(raw, "relocated result")
+
+
+def _check_family(members: Members) -> None:
+    """Check an `ip4` or `ip6`, if it is there, as far as it has to be to be merged into lists."""
+    if members.all and not _is_subnet(members.text("ip")):
+        members.refuse("ip", "an address with prefix length")
+    members.objects("routes")
 
 
 def _interface(members: Members) -> Interface:
@@ -162,11 +164,6 @@ def _is_address(text: str) -> bool:
         return bool(ipaddress.ip_address(text))
     except ValueError:
         return False
-
-
-def _with_family(ip: JSONObject, *, needed: bool) -> dict[str, Any]:
-    other = {key: value for key, value in ip.items() if key != "version"}
-    return other | ({"version": "6" if ":" in ip["address"] else "4"} if needed else {})
 
 
 def _moved(interface: JSONObject, ifname: str, new_sandbox: str, new_ifname: str) -> dict[str, Any]:

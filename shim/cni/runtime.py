@@ -1,4 +1,4 @@
-"""ADD and DEL over a chain of plugins.
+"""The verbs of CNI over a chain of plugins.
 
 Source: CNI specification 1.1.0, section 3 "Execution of Network Configurations", and
 `CONVENTIONS.md` for `runtimeConfig` and `CNI_ARGS`.
@@ -8,16 +8,20 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import Coroutine, Mapping, Sequence
+import time
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shim.cni.conf import NAME, VERSIONS, NetworkConfigList
-from shim.cni.errors import ConfError, PluginError, ResultError
+from shim.cni import capabilities, request, versions
+from shim.cni.conf import NAME, NetworkConfigList
+from shim.cni.errors import ConfError, GCError, PluginError, ResultError
 from shim.cni.exec import Exec
 from shim.cni.members import parse
+from shim.cni.probe import Probe
 from shim.cni.result import Result
+from shim.cni.turns import Turns
 from shim.errors import ShimError
 from shim.model import JSONObject
 
@@ -25,7 +29,10 @@ _log = logging.getLogger(__name__)
 
 _CONTAINER_UNKNOWN = 3
 """The error code by which a plugin says that there is nothing to clean."""
-_FIRST_WITH_RESULT_AT_DELETE = "0.4.0"
+_TRY_LATER = 11
+"""The error code by which a plugin says that the same call may soon succeed."""
+_PAUSES = (0.1, 0.5, 2.0)
+"""Seconds to wait before each further attempt then."""
 _IFNAME_LIMIT = 15
 """Bytes of an interface name in Linux."""
 
@@ -64,7 +71,8 @@ class Attachment:
 class Runtime:
     """Runs chains with plugins from `plugin_path`; the deadlines, in seconds, are for each plugin run.
 
-    Two calls for one container must not run at once (specification, "Lifecycle & Ordering").
+    `delete_deadline` is that of every verb but ADD. Calls for one container wait for each other, and GC
+    waits for all and lets none begin (specification, "Lifecycle & Ordering").
     """
 
     def __init__(
@@ -79,6 +87,10 @@ class Runtime:
         self._plugin_path = tuple(plugin_path)
         self._add_deadline = add_deadline
         self._delete_deadline = delete_deadline
+        self._probe = Probe(plugin_exec, delete_deadline)
+        self._turns = Turns()
+        self._attached: set[tuple[str, str]] = set()
+        """Container ID and interface name of what was added here and not deleted since."""
 
     async def add(self, conf: NetworkConfigList, attachment: Attachment) -> Result:
         """Attach the container; the result of the last plugin.
@@ -86,40 +98,118 @@ class Runtime:
         When a plugin fails, or the task is cancelled, DEL of the whole chain follows before the error is
         raised; `PluginError.left_behind` says when that failed too. A cancelled task does not learn it:
         its caller does DEL again, which is harmless. Raises `PluginError`, or `ConfError` before anything
-        has run.
+        has run: for capabilities that no plugin declares, and for an attachment that has to be deleted
+        first.
         """
-        if not attachment.netns:
-            raise ConfError(f'network "{conf.name}": ADD needs a network namespace')
-        paths = [self._find(conf, plugin) for plugin in conf.plugins]
+        _check_namespace("ADD", conf, attachment)
+        capabilities.check(attachment.capability_args, conf)
+        async with self._turns.container(attachment.container_id):
+            key = attachment.container_id, attachment.ifname
+            if key in self._attached:
+                raise ConfError(
+                    f'network "{conf.name}": ADD: container {attachment.container_id} already has an '
+                    f"attachment {attachment.ifname}",
+                    cure="delete that first",
+                )
+            paths = [self._find(conf, plugin) for plugin in conf.plugins]
+            self._attached.add(key)
+            return await self._add(conf, attachment, paths)
+
+    async def delete(self, conf: NetworkConfigList, attachment: Attachment, result: Result | None) -> None:
+        """Detach the container, given the result of its ADD; harmless when repeated.
+
+        Stops at the first plugin that fails, so that it is asked again before those it depends on. A
+        result that has no form in the list's version is left out. Raises `PluginError`.
+        """
+        async with self._turns.container(attachment.container_id):
+            previous = _at_delete(conf, result)
+            for index in reversed(range(len(conf.plugins))):
+                await self._delete(conf, index, attachment, previous)
+            self._attached.discard((attachment.container_id, attachment.ifname))
+
+    async def check(self, conf: NetworkConfigList, attachment: Attachment, result: Result) -> None:
+        """Ask the plugins whether the attachment still is as ADD left it, whose result is given.
+
+        Nothing is asked when the list disables that. Raises `PluginError` when it is not, and `ConfError`
+        when the list's version has no CHECK.
+        """
+        if conf.disables_check:
+            return
+        if not versions.at_least(conf.cni_version, versions.FIRST_WITH_CHECK):
+            raise ConfError(
+                f'network "{conf.name}": CNI version {conf.cni_version} has no CHECK',
+                cure=f"it came with {versions.FIRST_WITH_CHECK}",
+            )
+        _check_namespace("CHECK", conf, attachment)
+        previous = _converted(result, conf)
+        async with self._turns.container(attachment.container_id):
+            for plugin in conf.plugins:
+                asked = request.for_attachment(conf, plugin, attachment.capability_args, previous)
+                await self._run("CHECK", self._find(conf, plugin), asked, attachment)
+
+    async def status(self, conf: NetworkConfigList) -> None:
+        """Ask the plugins whether they are ready for ADD; versions that have no STATUS always are.
+
+        Raises `PluginError`; its code says why (50: not available; 51: and neither are existing containers).
+        """
+        if not versions.at_least(conf.cni_version, versions.FIRST_WITH_GC):
+            return
+        for plugin in conf.plugins:
+            await self._run("STATUS", self._find(conf, plugin), request.for_network(conf, plugin))
+
+    async def gc(self, conf: NetworkConfigList, valid: Iterable[Attachment]) -> None:
+        """Let the plugins clean up what belongs to none of the `valid` attachments to this network.
+
+        These must be all there are, those of other runtimes included. Nothing is asked when the list
+        disables that, nor of versions that have no GC. Raises `GCError` when all plugins have been asked.
+        """
+        if conf.disables_gc or not versions.at_least(conf.cni_version, versions.FIRST_WITH_GC):
+            return
+        attachments = [{"containerID": item.container_id, "ifname": item.ifname} for item in valid]
+        # The specification has the first name; plugins built with libcni before 1.3 read the second.
+        members = {"cni.dev/valid-attachments": attachments, "cni.dev/attachments": attachments}
+        errors: list[PluginError] = []
+        async with self._turns.alone():
+            for plugin in conf.plugins:
+                asked = request.for_network(conf, plugin) | members
+                try:
+                    await self._run("GC", self._find(conf, plugin), asked)
+                except PluginError as error:
+                    errors.append(error)
+        if errors:
+            raise GCError(errors)
+
+    async def versions(self, kind: str, *, network: str) -> tuple[str, ...]:
+        """The versions that the plugin of that type says it speaks, in its order.
+
+        It is asked once for as long as its file stays the same. Raises `PluginError`.
+        """
+        path = self._exec.find(kind, self._plugin_path, network=network)
+        return await self._probe.versions(path, network=network)
+
+    async def _add(self, conf: NetworkConfigList, attachment: Attachment, paths: Sequence[Path]) -> Result:
         results: list[Result] = []
         try:
             for path, plugin in zip(paths, conf.plugins, strict=True):
-                request = _request(conf, plugin, attachment, _last(results))
-                answer = await self._run("ADD", path, attachment, request)
+                asked = request.for_attachment(conf, plugin, attachment.capability_args, _last(results))
+                answer = await self._run("ADD", path, asked, attachment)
                 results.append(_result(answer, path.name, conf))
         except BaseException as error:
             cleanup_error = await _uninterrupted(self._clean_up(conf, attachment, results, error))
+            if cleanup_error is None:
+                self._attached.discard((attachment.container_id, attachment.ifname))
             if isinstance(error, PluginError):
                 error.cleanup_error = cleanup_error
             raise
         return results[-1]
 
-    async def delete(self, conf: NetworkConfigList, attachment: Attachment, result: Result | None) -> None:
-        """Detach the container, given the result of its ADD; harmless when repeated.
-
-        Stops at the first plugin that fails, so that it is asked again before those it depends on.
-        Raises `PluginError`.
-        """
-        for index in reversed(range(len(conf.plugins))):
-            await self._delete(conf, index, attachment, result)
-
     async def _delete(
-        self, conf: NetworkConfigList, index: int, attachment: Attachment, result: Result | None
+        self, conf: NetworkConfigList, index: int, attachment: Attachment, previous: Result | None
     ) -> None:
         plugin = conf.plugins[index]
-        request = _request(conf, plugin, attachment, result if _takes_result_at_delete(conf) else None)
+        asked = request.for_attachment(conf, plugin, attachment.capability_args, previous)
         try:
-            await self._run("DEL", self._find(conf, plugin), attachment, request)
+            await self._run("DEL", self._find(conf, plugin), asked, attachment)
         except PluginError as error:
             if error.code != _CONTAINER_UNKNOWN:
                 raise
@@ -139,9 +229,10 @@ class Runtime:
         its configuration (or its version).
         """
         failed = len(results)
+        previous = _at_delete(conf, _last(results))
         for index in reversed(range(len(conf.plugins))):
             try:
-                await self._delete(conf, index, attachment, _last(results))
+                await self._delete(conf, index, attachment, previous)
             except PluginError as error:
                 if index < failed or (index == failed and not _is_same_refusal(error, failure)):
                     _log.warning("cleaning up after a failed ADD failed too: %s", error)
@@ -152,45 +243,39 @@ class Runtime:
         return self._exec.find(plugin["type"], self._plugin_path, network=conf.name)
 
     async def _run(
-        self, command: str, path: Path, attachment: Attachment, request: Mapping[str, Any]
+        self, command: str, path: Path, asked: Mapping[str, Any], attachment: Attachment | None = None
     ) -> bytes:
-        return await self._exec.run(
-            path,
-            self._environment(command, attachment),
-            json.dumps(request).encode(),
-            self._add_deadline if command == "ADD" else self._delete_deadline,
-            network=request["name"],
-        )
+        """The plugin's answer; one that says to try later is tried again, all within one deadline."""
+        limit = self._add_deadline if command == "ADD" else self._delete_deadline
+        end = time.monotonic() + limit
+        environment, stdin = self._environment(command, attachment), json.dumps(asked).encode()
+        for pause in _PAUSES:
+            try:
+                return await self._exec.run(path, environment, stdin, limit, network=asked["name"])
+            except PluginError as error:
+                limit = end - time.monotonic() - pause
+                if error.code != _TRY_LATER or limit <= 0:
+                    raise
+            await asyncio.sleep(pause)
+        return await self._exec.run(path, environment, stdin, limit, network=asked["name"])
 
-    def _environment(self, command: str, attachment: Attachment) -> dict[str, str]:
-        args = (("IgnoreUnknown", "1"), *attachment.args)
+    def _environment(self, command: str, attachment: Attachment | None) -> dict[str, str]:
+        """All parameters are always set; those that a verb does not use are empty."""
+        args = (("IgnoreUnknown", "1"), *attachment.args) if attachment else ()
         return {
             **os.environ,
             "CNI_COMMAND": command,
-            "CNI_CONTAINERID": attachment.container_id,
-            "CNI_NETNS": attachment.netns,
-            "CNI_IFNAME": attachment.ifname,
+            "CNI_CONTAINERID": attachment.container_id if attachment else "",
+            "CNI_NETNS": attachment.netns if attachment else "",
+            "CNI_IFNAME": attachment.ifname if attachment else "",
             "CNI_ARGS": ";".join(f"{key}={value}" for key, value in args),
             "CNI_PATH": os.pathsep.join(map(str, self._plugin_path)),
         }
 
 
-def _request(
-    conf: NetworkConfigList, plugin: JSONObject, attachment: Attachment, previous: Result | None
-) -> dict[str, Any]:
-    """What a plugin reads: its configuration with the members that only the runtime knows."""
-    request = {key: value for key, value in plugin.items() if key != "capabilities"}
-    request |= {"name": conf.name, "cniVersion": conf.cni_version}
-    runtime_config = {
-        capability: attachment.capability_args[capability]
-        for capability, declared in (plugin.get("capabilities") or {}).items()
-        if declared and capability in attachment.capability_args
-    }
-    if runtime_config:
-        request["runtimeConfig"] = runtime_config
-    if previous is not None:
-        request["prevResult"] = previous.to_json()
-    return request
+def _check_namespace(command: str, conf: NetworkConfigList, attachment: Attachment) -> None:
+    if not attachment.netns:
+        raise ConfError(f'network "{conf.name}": {command} needs a network namespace')
 
 
 def _result(answer: bytes, plugin: str, conf: NetworkConfigList) -> Result:
@@ -213,8 +298,22 @@ def _last(results: Sequence[Result]) -> Result | None:
     return results[-1] if results else None
 
 
-def _takes_result_at_delete(conf: NetworkConfigList) -> bool:
-    return VERSIONS.index(conf.cni_version) >= VERSIONS.index(_FIRST_WITH_RESULT_AT_DELETE)
+def _at_delete(conf: NetworkConfigList, result: Result | None) -> Result | None:
+    """What DEL is given as `prevResult`: nothing in old versions, nor a result it could not read."""
+    if result is None or not versions.at_least(conf.cni_version, versions.FIRST_WITH_CHECK):
+        return None
+    try:
+        return result.converted(conf.cni_version)
+    except ResultError as error:
+        _log.warning('network "%s": DEL goes without the result of ADD: %s', conf.name, error)
+        return None
+
+
+def _converted(result: Result, conf: NetworkConfigList) -> Result:
+    try:
+        return result.converted(conf.cni_version)
+    except ResultError as error:
+        raise ConfError(f'network "{conf.name}": CHECK: {error.cause}', cure=error.cure) from error
 
 
 def _is_ifname(name: str) -> bool:

@@ -54,6 +54,11 @@ def test_only_true_capabilities_count_as_declared() -> None:
         ({"cniVersion": "0.3.1"}, "0.3.1"),
         ({"cniVersion": "0.4.0", "cniVersions": ["1.1.0", "1.0.0"]}, "1.1.0"),
         ({"cniVersion": "1.0.0", "cniVersions": ["2.0.0"]}, "1.0.0"),
+        ({"cniVersion": "2.0.0", "cniVersions": ["0.4.0"]}, "0.4.0"),
+        ({"cniVersion": None, "cniVersions": ["0.4.0"]}, "0.4.0"),
+        ({"cniVersion": "0.1.0"}, "0.1.0"),
+        ({"cniVersion": "1.0"}, "1.0.0"),
+        ({"cniVersion": ""}, "0.2.0"),
     ],
 )
 def test_the_highest_supported_version_is_chosen(offered: dict[str, Any], chosen: str) -> None:
@@ -86,9 +91,9 @@ def test_the_journalled_form_offers_only_the_version_that_was_chosen() -> None:
         (_list(plugins=[{"type": "a", "capabilities": {"mac": 1}}]), "mac: expected true or false"),
         (_list(disableCheck="maybe"), "disableCheck: expected true or false, found 'maybe'"),
         (_list(disableGC=1), "disableGC"),
-        (_list(cniVersion="0.2.0"), "cniVersion 0.2.0: not supported (supported are 0.3.0, 0.3.1"),
-        (_list(cniVersion="2.0.0"), "cniVersion 2.0.0: not supported"),
-        (_list(cniVersion=None), "cniVersion not given: not supported"),
+        (_list(cniVersion="2.0.0"), "cniVersion 2.0.0: not supported (supported are 0.1.0, 0.2.0, 0.3.0"),
+        (_list(cniVersion="one"), "cniVersion: 'one' is no version: expected numbers"),
+        (_list(cniVersions=["1.0.0", "1.x"]), "cniVersion: '1.x' is no version"),
         (_list(cniVersion=1.0), "cniVersion: expected a string, found 1.0"),
         (_list(cniVersions=[1]), "cniVersions: expected a list of strings"),
     ],
@@ -115,6 +120,41 @@ def test_lists_come_before_single_configurations_and_files_in_byte_order(tmp_pat
     (tmp_path / "A.conflist").mkdir()
 
     assert find("web", [tmp_path]).options["mark"] == 1
+
+
+def test_a_second_file_of_one_network_is_named_in_a_warning_and_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _write(tmp_path, "a.conflist", _list("web", mark=1))
+    _write(tmp_path, "b.conflist", _list("web", mark=2))
+
+    assert find("web", [tmp_path]).options["mark"] == 1
+    assert caplog.messages == [
+        f'network "web" is in two files: {tmp_path}/a.conflist is used, {tmp_path}/b.conflist is not'
+    ]
+
+
+def test_a_file_that_is_no_json_is_named_with_the_line(tmp_path: Path) -> None:
+    (tmp_path / "a.conflist").write_text('{\n  "name": "web"\n  "plugins": []\n}\n')
+
+    with pytest.raises(ConfError, match=r"a\.conflist: not JSON: .* line 3 column 3"):
+        find("web", [tmp_path])
+
+
+def test_a_change_on_disk_is_seen_at_the_next_use(tmp_path: Path) -> None:
+    _write(tmp_path, "a.conflist", _list("web", mark=1))
+    find("web", [tmp_path])
+    _write(tmp_path, "a.conflist", _list("web", mark=2))
+
+    assert find("web", [tmp_path]).options["mark"] == 2
+
+
+def test_check_and_gc_can_be_disabled_by_a_truth_value_or_a_word() -> None:
+    conf = NetworkConfigList.from_json(_list(disableCheck=True, disableGC="True"), "x")
+    plain = NetworkConfigList.from_json(_list(disableGC="false"), "x")
+
+    assert (conf.disables_check, conf.disables_gc) == (True, True)
+    assert (plain.disables_check, plain.disables_gc) == (False, False)
 
 
 def test_an_earlier_folder_wins_and_a_missing_one_counts_as_empty(tmp_path: Path) -> None:

@@ -114,8 +114,8 @@ def test_a_result_without_version_is_taken_to_be_in_the_lists() -> None:
 
 
 def test_a_result_of_an_unsupported_version_is_refused() -> None:
-    with pytest.raises(ResultError, match=r"is of CNI version 0\.2\.0 \(supported are"):
-        _read(cniVersion="0.2.0").converted("1.0.0")
+    with pytest.raises(ResultError, match=r"is of CNI version 2\.0\.0 \(supported are"):
+        _read(cniVersion="2.0.0").converted("1.0.0")
 
 
 def test_relocation_follows_every_link_of_the_sandbox_and_renames_only_the_attachments() -> None:
