@@ -18,6 +18,7 @@ from tests.conformance.table import sentence
 from tests.unit.cni.scripted import ScriptedPlugins
 
 ADD = "Appendix Add example"
+CHECK = "Appendix Check example"
 DELETE = "Appendix Delete example"
 
 PORTS = [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]
@@ -115,3 +116,18 @@ async def test_appendix_delete_asks_portmap_tuning_and_bridge_as_printed(dbnet: 
 
     assert dbnet.calls == ["portmap DEL", "tuning DEL", "bridge DEL"]
     assert {kind: dbnet.request(kind, "DEL") for kind in FINAL_REQUESTS} == FINAL_REQUESTS
+
+
+@sentence(
+    CHECK,
+    "Given the previous _Add_, the container runtime would perform the following steps for the _Check_ "
+    "action: [...] including the `prevResult` field containing the final JSON response from the _Add_ "
+    "operation, including the changed mac.",
+)
+async def test_appendix_check_asks_bridge_tuning_and_portmap_as_printed(dbnet: ScriptedPlugins) -> None:
+    final = Result.from_json({"cniVersion": "1.1.0", **FINAL}, "final")
+
+    await runtime(dbnet).check(DBNET, ATTACHMENT, final)
+
+    assert dbnet.calls == ["bridge CHECK", "tuning CHECK", "portmap CHECK"]
+    assert {kind: dbnet.request(kind, "CHECK") for kind in FINAL_REQUESTS} == FINAL_REQUESTS

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from shim.cni.errors import ConfError
 from shim.cni.runtime import Attachment
 from tests.conformance.chains import ATTACHMENT, answer, conf, runtime
 from tests.conformance.table import sentence
@@ -11,6 +12,7 @@ from tests.unit.cni.scripted import ScriptedPlugins
 
 RUNTIMES = "CONVENTIONS Runtimes"
 CAPABILITIES = "CONVENTIONS Dynamic Plugin specific fields"
+WELL_KNOWN_TABLE = "CONVENTIONS Well-known Capabilities"
 ARGS = 'CONVENTIONS "args" in network config'
 CNI_ARGS = "CONVENTIONS CNI_ARGS"
 
@@ -127,3 +129,36 @@ async def test_conventions_an_ip_can_be_asked_for_by_args_of_the_attachment(plug
     )
 
     assert plugins.environment("one", "ADD")["CNI_ARGS"] == "IgnoreUnknown=1;IP=192.168.10.4/24"
+
+
+MISSHAPEN: dict[str, Any] = {
+    "portMappings": [{"hostPort": 70000, "containerPort": 80, "protocol": "tcp"}],
+    "ipRanges": [{"subnet": "10.1.2.0/24"}],
+    "bandwidth": {"ingressRate": "2048", "ingressBurst": 1600},
+    "dns": {"servers": "8.8.8.8"},
+    "ips": ["192.168.0.300"],
+    "mac": "c2:11:22:33:44",
+    "infinibandGUID": "c2:11:22:33:44:55",
+    "deviceID": 4,
+    "aliases": "my-container",
+    "cgroupPath": ["/kubelet.slice"],
+}
+
+
+@sentence(
+    WELL_KNOWN_TABLE,
+    'The column "Spec and Example": each well-known capability has a shape, which the runtime is to give it.',
+)
+@pytest.mark.parametrize("capability", MISSHAPEN)
+async def test_conventions_a_misshapen_capability_is_refused_before_a_plugin_reads_it(
+    plugins: ScriptedPlugins, capability: str
+) -> None:
+    plugins.write("one", answer("10.1.0.5/16"))
+
+    with pytest.raises(ConfError, match=capability):
+        await runtime(plugins).add(
+            conf({"type": "one", "capabilities": {capability: True}}),
+            Attachment("a", "/run/netns/a", "eth0", capability_args={capability: MISSHAPEN[capability]}),
+        )
+
+    assert plugins.calls == []

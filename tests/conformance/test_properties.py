@@ -63,6 +63,25 @@ RESULT = st.fixed_dictionaries(
     },
 )
 """Results that are right, of the versions that lose nothing to each other."""
+BY_FAMILY = ["0.1.0", "0.2.0"]
+
+
+def _family(addresses: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    subnets = addresses.map(lambda address: f"{address}/{address.max_prefixlen}")
+    return st.fixed_dictionaries(
+        {"ip": subnets},
+        optional={
+            "gateway": addresses.map(str),
+            "routes": st.lists(st.fixed_dictionaries({"dst": subnets}), min_size=1, max_size=2),
+        },
+    )
+
+
+RESULT_BY_FAMILY = st.fixed_dictionaries(
+    {"cniVersion": st.sampled_from(BY_FAMILY), "ip4": _family(st.ip_addresses(v=4))},
+    optional={"ip6": _family(st.ip_addresses(v=6)), "dns": st.just({"nameservers": ["10.1.0.1"]})},
+)
+"""Results of the versions that have one address of each family."""
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +139,28 @@ def test_a_result_survives_the_way_to_another_version_and_back(value: dict[str, 
     assert there.raw["cniVersion"] == version
     assert all(ip["version"] in "46" for ip in there.raw.get("ips", ()) if version.startswith("0."))
     assert back == read
+
+
+@given(RESULT, st.sampled_from(VERSIONS))
+def test_a_result_goes_to_any_version_or_is_refused(value: dict[str, Any], version: str) -> None:
+    read = Result.from_json(value, "test")
+    try:
+        there = read.converted(version)
+    except ResultError:
+        assert version in BY_FAMILY
+        assert not read.ips
+    else:
+        assert there.converted(version) == there
+        assert Result.from_json(there.to_json(), "stored") == there
+
+
+@given(RESULT_BY_FAMILY, st.sampled_from(VERSIONS))
+def test_a_result_by_family_survives_the_way_to_another_version_and_back(
+    value: dict[str, Any], version: str
+) -> None:
+    read = Result.from_json(value, "test")
+
+    assert read.converted(version).converted(value["cniVersion"]) == read
 
 
 @settings(max_examples=40)

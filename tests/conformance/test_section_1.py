@@ -9,7 +9,7 @@ import pytest
 
 from shim.cni.conf import NetworkConfigList, find
 from shim.cni.errors import ConfError
-from tests.conformance.chains import ATTACHMENT, answer, conf, runtime
+from tests.conformance.chains import ATTACHMENT, answer, conf, result, runtime
 from tests.conformance.table import sentence
 from tests.unit.cni.scripted import ScriptedPlugins
 
@@ -58,11 +58,47 @@ def test_section_1_a_name_cannot_leave_its_folder() -> None:
     "`name`: [...] This should be unique across all network configurations on a host (or other "
     "administrative domain).",
 )
-def test_section_1_of_two_networks_with_one_name_the_first_file_is_meant(tmp_path: Path) -> None:
+def test_section_1_of_two_networks_with_one_name_the_first_file_is_meant_and_both_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     _write(tmp_path / "10-a.conflist", _list("web", "first"))
     _write(tmp_path / "20-b.conflist", _list("web", "second"))
 
     assert _types(find("web", [tmp_path])) == ["first"]
+    (warning,) = caplog.messages
+    assert all(str(file) in warning for file in tmp_path.iterdir())
+
+
+@sentence(
+    FORMAT,
+    "`disableCheck`: [...] If `disableCheck` is `true`, runtimes must not call `CHECK` for this network "
+    "configuration list.",
+)
+@pytest.mark.parametrize("disabled", [True, "true"])
+async def test_section_1_a_list_that_disables_check_is_never_checked(
+    plugins: ScriptedPlugins, disabled: object
+) -> None:
+    plugins.write("one", "exit 1")
+
+    await runtime(plugins).check(conf("one", disableCheck=disabled), ATTACHMENT, result("10.1.0.5/16"))
+
+    assert plugins.calls == []
+
+
+@sentence(
+    FORMAT,
+    "`disableGC`: [...] If `disableGC` is `true`, runtimes must not call `GC` for this network "
+    "configuration list.",
+)
+@pytest.mark.parametrize("disabled", [True, "true"])
+async def test_section_1_a_list_that_disables_gc_is_never_garbage_collected(
+    plugins: ScriptedPlugins, disabled: object
+) -> None:
+    plugins.write("one", "exit 1")
+
+    await runtime(plugins).gc(conf("one", disableGC=disabled), [])
+
+    assert plugins.calls == []
 
 
 @sentence(
@@ -239,3 +275,15 @@ def test_section_1_a_list_of_a_later_minor_version_is_read_by_what_it_offers() -
 
     assert later.cni_version == "1.0.0"
     assert later.to_json()["keyOfVersion12"] is True
+
+
+@sentence(
+    VERSION,
+    "Plugins indicate their set of supported versions through the VERSION command, while network "
+    "configurations indicate their set of supported versions through the `cniVersion` and `cniVersions` "
+    "fields.",
+)
+async def test_section_1_a_plugin_tells_its_versions(plugins: ScriptedPlugins) -> None:
+    plugins.write("one", """echo '{"cniVersion": "1.1.0", "supportedVersions": ["0.4.0", "1.0.0"]}'""")
+
+    assert await runtime(plugins).versions("one", network="web") == ("0.4.0", "1.0.0")

@@ -1,10 +1,13 @@
 """The execution protocol: what a plugin is given, and how its end is read."""
 
 import os
+from inspect import Parameter, signature
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shim.cni.cache import Cache
 from shim.cni.errors import ConfError, PluginError
 from shim.cni.runtime import Attachment
 from tests.conformance.chains import ATTACHMENT, FAIL, answer, conf, result, runtime
@@ -16,6 +19,10 @@ PARAMETERS = "2 Parameters"
 ERRORS = "2 Errors"
 ADD = "2 ADD"
 DEL = "2 DEL"
+CHECK = "2 CHECK"
+STATUS = "2 STATUS"
+VERSION = "2 VERSION"
+GC = "2 GC"
 
 
 @sentence(
@@ -195,6 +202,211 @@ async def test_section_2_del_may_be_called_again_and_without_add(plugins: Script
     await started.delete(conf("one"), ATTACHMENT, None)
 
     assert plugins.calls == ["one DEL", "one DEL"]
+
+
+@sentence(
+    ADD,
+    "A runtime should not call `ADD` twice (without an intervening DEL) for the same `(CNI_CONTAINERID, "
+    "CNI_IFNAME)` tuple.",
+)
+async def test_section_2_add_of_the_same_attachment_is_refused_until_it_is_deleted(
+    plugins: ScriptedPlugins,
+) -> None:
+    plugins.write("one", answer("10.1.0.5/16"))
+    started = runtime(plugins)
+    added = await started.add(conf("one"), ATTACHMENT)
+
+    with pytest.raises(ConfError, match="already has an attachment eth0"):
+        await started.add(conf("one"), ATTACHMENT)
+    assert plugins.calls == ["one ADD"]
+
+    await started.delete(conf("one"), ATTACHMENT, added)
+    await started.add(conf("one"), ATTACHMENT)
+    assert plugins.calls == ["one ADD", "one DEL", "one ADD"]
+
+
+@sentence(
+    ADD,
+    "This implies that a given container ID may be added to a specific network more than once only if "
+    "each addition is done with a different interface name.",
+)
+async def test_section_2_a_container_may_be_added_again_with_another_interface_name(
+    plugins: ScriptedPlugins,
+) -> None:
+    plugins.write("one", answer("10.1.0.5/16"))
+    started = runtime(plugins)
+
+    await started.add(conf("one"), Attachment("4f1c09", "/run/netns/a", "eth0"))
+    await started.add(conf("one"), Attachment("4f1c09", "/run/netns/a", "eth1"))
+
+    assert plugins.calls == ["one ADD", "one ADD"]
+
+
+@sentence(
+    CHECK,
+    "A runtime must not call `CHECK` for a container that has not been `ADD`ed, or has been `DEL`eted "
+    "after its last `ADD`.",
+)
+def test_section_2_a_check_is_not_to_be_had_without_the_result_of_add(
+    plugins: ScriptedPlugins, tmp_path: Path
+) -> None:
+    """The result is stored at ADD and forgotten at DEL, and CHECK cannot be called without it."""
+    cache = Cache(tmp_path / "cache")
+
+    assert cache.load("web", "4f1c09", "eth0") is None
+    cache.save(conf("one"), ATTACHMENT, result("10.1.0.5/16"))
+    assert cache.load("web", "4f1c09", "eth0") is not None
+    cache.remove("web", "4f1c09", "eth0")
+    assert cache.load("web", "4f1c09", "eth0") is None
+    assert signature(runtime(plugins).check).parameters["result"].default is Parameter.empty
+
+
+@sentence(CHECK, "A runtime must not call `CHECK` if `disableCheck` is set to `true` in the configuration.")
+async def test_section_2_a_disabled_check_calls_no_plugin(plugins: ScriptedPlugins) -> None:
+    plugins.write("one", "exit 1")
+
+    await runtime(plugins).check(conf("one", disableCheck=True), ATTACHMENT, result("10.1.0.5/16"))
+
+    assert plugins.calls == []
+
+
+@sentence(
+    CHECK,
+    "A runtime must include a `prevResult` field in the network configuration containing the `Result` of "
+    "the immediately preceding `ADD` for the container.",
+)
+async def test_section_2_check_is_given_the_result_of_add(plugins: ScriptedPlugins) -> None:
+    plugins.write("one", answer("10.1.0.5/16"))
+    started = runtime(plugins)
+
+    await started.check(conf("one"), ATTACHMENT, await started.add(conf("one"), ATTACHMENT))
+
+    assert plugins.request("one", "CHECK")["prevResult"] == result("10.1.0.5/16").to_json()
+
+
+@sentence(
+    CHECK,
+    "Required environment parameters: `CNI_COMMAND`, `CNI_CONTAINERID`, `CNI_NETNS`, `CNI_IFNAME` [...] "
+    "All parameters, with the exception of `CNI_PATH`, must be the same as the corresponding `ADD` for "
+    "this container.",
+)
+async def test_section_2_check_is_given_the_parameters_of_add(plugins: ScriptedPlugins) -> None:
+    plugins.write("one", answer("10.1.0.5/16"))
+    started = runtime(plugins)
+
+    await started.check(conf("one"), ATTACHMENT, await started.add(conf("one"), ATTACHMENT))
+
+    assert _parameters(plugins, "CHECK") == _parameters(plugins, "ADD") | {"CNI_COMMAND": "CHECK"}
+
+
+@sentence(CHECK, "A runtime may choose to stop executing `CHECK` for a chain when a plugin returns an error.")
+async def test_section_2_check_stops_at_the_first_error(plugins: ScriptedPlugins) -> None:
+    plugins.write("one", FAIL)
+    plugins.write("two", "true")
+
+    with pytest.raises(PluginError, match="it is broken"):
+        await runtime(plugins).check(conf("one", "two"), ATTACHMENT, result("10.1.0.5/16"))
+
+    assert plugins.calls == ["one CHECK"]
+
+
+@sentence(
+    STATUS,
+    "A plugin must exit with a zero (success) return code if the plugin is ready to service ADD requests. "
+    "If the plugin knows that it is not able to service ADD requests, it must exit with a non-zero return "
+    "code and output an error on standard out",
+)
+@pytest.mark.parametrize("code", [50, 51])
+async def test_section_2_status_is_an_error_with_the_code_of_the_plugin_that_is_not_ready(
+    plugins: ScriptedPlugins, code: int
+) -> None:
+    plugins.write("ready", "true")
+    plugins.write("busy", f"""echo '{{"code": {code}, "msg": "no address left"}}'; exit 1""")
+
+    await runtime(plugins).status(conf("ready"))
+    with pytest.raises(PluginError, match="no address left") as told:
+        await runtime(plugins).status(conf("ready", "busy"))
+
+    assert told.value.code == code
+    assert plugins.calls == ["ready STATUS", "ready STATUS", "busy STATUS"]
+
+
+@sentence(
+    STATUS,
+    "The runtime will provide a json-serialized plugin configuration object (defined below) on standard "
+    "in. Optional environment parameters: `CNI_PATH`",
+)
+async def test_section_2_status_is_given_the_configuration_and_the_plugin_path(
+    plugins: ScriptedPlugins,
+) -> None:
+    plugins.write("one", "true")
+
+    await runtime(plugins).status(conf({"type": "one", "mtu": 1400, "capabilities": {"mac": True}}))
+
+    expected = {"cniVersion": "1.1.0", "name": "web", "type": "one", "mtu": 1400}
+    assert plugins.request("one", "STATUS") == expected
+    assert _set_parameters(plugins, "STATUS") == {"CNI_COMMAND": "STATUS", "CNI_PATH": str(plugins.folder)}
+
+
+@sentence(
+    VERSION,
+    "Input: A json-serialized object, with the following key: `cniVersion`: The version of the protocol "
+    "in use. Required environment parameters: `CNI_COMMAND`",
+)
+async def test_section_2_version_is_asked_with_the_version_in_use(plugins: ScriptedPlugins) -> None:
+    plugins.write("one", """echo '{"cniVersion": "1.1.0", "supportedVersions": ["1.1.0"]}'""")
+
+    await runtime(plugins).versions("one", network="web")
+
+    assert plugins.request("one", "VERSION") == {"cniVersion": "1.1.0"}
+    assert plugins.environment("one", "VERSION")["CNI_COMMAND"] == "VERSION"
+
+
+@sentence(GC, "The runtime MUST NOT use GC as a substitute for DEL.")
+async def test_section_2_gc_is_never_called_where_del_is_due(plugins: ScriptedPlugins) -> None:
+    plugins.write("one", f"[ $CNI_COMMAND = GC ] || {{ {FAIL}; }}")
+    started = runtime(plugins)
+
+    with pytest.raises(PluginError):
+        await started.add(conf("one"), ATTACHMENT)
+    with pytest.raises(PluginError):
+        await started.delete(conf("one"), ATTACHMENT, None)
+
+    assert plugins.calls == ["one ADD", "one DEL", "one DEL"]
+
+
+@sentence(
+    GC,
+    "The runtime must provide a JSON-serialized plugin configuration object (defined below) on standard "
+    "in. It contains an additional key; `cni.dev/valid-attachments` (array of objects): The list of "
+    "**still valid** attachments to this network: `containerID`, `ifname`",
+)
+@pytest.mark.parametrize("valid", [[], [ATTACHMENT, Attachment("b", "", "eth1")]], ids=["none", "two"])
+async def test_section_2_gc_is_given_the_valid_attachments(
+    plugins: ScriptedPlugins, valid: list[Attachment]
+) -> None:
+    plugins.write("one", "true")
+
+    await runtime(plugins).gc(conf({"type": "one", "mtu": 1400}), valid)
+
+    request = plugins.request("one", "GC")
+    assert request["cni.dev/valid-attachments"] == [
+        {"containerID": attachment.container_id, "ifname": attachment.ifname} for attachment in valid
+    ]
+    assert (request["cniVersion"], request["name"], request["mtu"]) == ("1.1.0", "web", 1400)
+
+
+@sentence(GC, "Required environment parameters: `CNI_COMMAND`, `CNI_PATH`")
+async def test_section_2_gc_is_given_command_and_plugin_path(plugins: ScriptedPlugins) -> None:
+    plugins.write("one", "true")
+
+    await runtime(plugins).gc(conf("one"), [ATTACHMENT])
+
+    assert _set_parameters(plugins, "GC") == {"CNI_COMMAND": "GC", "CNI_PATH": str(plugins.folder)}
+
+
+def _set_parameters(plugins: ScriptedPlugins, command: str) -> dict[str, Any]:
+    return {key: value for key, value in _parameters(plugins, command).items() if value}
 
 
 def _parameters(plugins: ScriptedPlugins, command: str) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from shim.cni.cache import Cache
 from shim.cni.conf import NetworkConfigList
-from shim.cni.errors import ConfError, PluginError
+from shim.cni.errors import ConfError, GCError, PluginError
 from shim.cni.runtime import Attachment
 from tests.conformance.chains import ATTACHMENT, FAIL, answer, conf, result, runtime
 from tests.conformance.table import sentence
@@ -18,9 +19,13 @@ LIFECYCLE = "3 Lifecycle & Ordering"
 PARAMETERS = "3 Attachment Parameters"
 ADDING = "3 Adding an attachment"
 DELETING = "3 Deleting an attachment"
+CHECKING = "3 Checking an attachment"
+COLLECTING = "3 Garbage-collecting a network"
 DERIVING = "3 Deriving request configuration"
 RUNTIME_CONFIG = "3 Deriving runtimeConfig"
 
+_ALONE = "mkdir {folder}/busy && seq 300000 >/dev/null && rmdir {folder}/busy"
+"""What a plugin runs to fail when it is not the only one; it counts to give others the time to meet it."""
 FAIL_AT_ADD = f"[ $CNI_COMMAND = DEL ] && exit 0; {FAIL}"
 
 
@@ -55,6 +60,58 @@ async def test_section_3_operations_for_different_containers_run_at_the_same_tim
             group.create_task(
                 started.add(conf("one"), Attachment(container, f"/run/netns/{container}", "eth0"))
             )
+
+
+@sentence(
+    LIFECYCLE,
+    "The container runtime must not invoke parallel operations for the same container [...] This includes "
+    "across multiple attachments.",
+)
+async def test_section_3_operations_for_one_container_run_one_after_the_other(
+    plugins: ScriptedPlugins,
+) -> None:
+    plugins.write("one", f"{_ALONE.format(folder=plugins.folder)} && {answer('10.1.0.5/16')}")
+    started = runtime(plugins)
+    attachments = [Attachment("4f1c09", "/run/netns/a", f"eth{number}") for number in range(4)]
+    added = [await started.add(conf("one"), attachment) for attachment in attachments[:2]]
+
+    async with asyncio.TaskGroup() as group:
+        for attachment, result_of_add in zip(attachments, added, strict=False):
+            group.create_task(started.check(conf("one"), attachment, result_of_add))
+            group.create_task(started.delete(conf("one"), attachment, result_of_add))
+        for attachment in attachments[2:]:
+            group.create_task(started.add(conf("one"), attachment))
+
+    assert len(plugins.calls) == 8
+
+
+@sentence(
+    LIFECYCLE,
+    "Exception: The runtime must exclusively execute either _gc_ or _add_ and _delete_. The runtime must "
+    "ensure that no _add_ or _delete_ operations are in progress before executing _gc_, and must wait for "
+    "_gc_ to complete before issuing new _add_ or _delete_ commands.",
+)
+async def test_section_3_gc_runs_alone(plugins: ScriptedPlugins) -> None:
+    """GC makes a folder that no other run may find, and finds none that the others make."""
+    home = plugins.folder
+    plugins.write(
+        "one",
+        f"if [ $CNI_COMMAND = GC ]; then mkdir {home}/gc && rmdir {home}/busy.* 2>/dev/null && exit 9; "
+        f"rmdir {home}/gc; "
+        f"else [ ! -e {home}/gc ] && mkdir {home}/busy.$$ && {{ {answer('10.1.0.5/16')}; "
+        f"[ ! -e {home}/gc ] && rmdir {home}/busy.$$; }}; fi",
+    )
+    started = runtime(plugins)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(12):
+            attachment = Attachment(f"c{number}", "/run/netns/a", "eth0")
+            group.create_task(started.add(conf("one"), attachment))
+            if number % 4 == 2:
+                group.create_task(started.gc(conf("one"), []))
+
+    assert sorted(set(plugins.calls)) == ["one ADD", "one GC"]
+    assert plugins.calls.count("one GC") == 3
 
 
 @sentence(
@@ -258,6 +315,29 @@ async def test_section_3_add_halts_at_the_first_error_and_returns_it(plugins: Sc
     assert "two ADD" not in plugins.calls
 
 
+@sentence(
+    ADDING,
+    "The runtime must store the result returned by the final plugin persistently, as it is required for "
+    "_check_ and _delete_ operations.",
+)
+async def test_section_3_a_stored_result_serves_check_and_delete_of_another_process(
+    plugins: ScriptedPlugins, tmp_path: Path
+) -> None:
+    plugins.write("one", answer("10.1.0.5/16"))
+    Cache(tmp_path).save(conf("one"), ATTACHMENT, await runtime(plugins).add(conf("one"), ATTACHMENT))
+
+    stored = Cache(tmp_path).load("web", ATTACHMENT.container_id, ATTACHMENT.ifname)
+    assert stored is not None
+    assert stored.conf is not None
+    assert stored.result is not None
+    await runtime(plugins).check(stored.conf, stored.attachment, stored.result)
+    await runtime(plugins).delete(stored.conf, stored.attachment, stored.result)
+
+    for command in ("CHECK", "DEL"):
+        assert plugins.request("one", command)["prevResult"] == result("10.1.0.5/16").to_json()
+        assert plugins.environment("one", command)["CNI_ARGS"] == "IgnoreUnknown=1;argA=foo"
+
+
 @sentence(DELETING, "The list of plugins is executed in **reverse order**")
 async def test_section_3_delete_executes_the_plugins_in_reverse_order(plugins: ScriptedPlugins) -> None:
     for kind in ("one", "two", "three"):
@@ -338,6 +418,167 @@ async def test_section_3_delete_halts_at_the_first_error_and_returns_it(plugins:
         await runtime(plugins).delete(conf("one", "two"), ATTACHMENT, None)
 
     assert plugins.calls == ["two DEL"]
+
+
+@sentence(
+    CHECKING,
+    "The runtime may also ask every plugin to confirm that a given attachment is still functional. The "
+    "runtime must use the same attachment parameters as it did for the _add_ operation.",
+)
+async def test_section_3_check_asks_every_plugin_with_the_parameters_of_add(
+    plugins: ScriptedPlugins,
+) -> None:
+    for kind in ("one", "two"):
+        plugins.write(kind, answer("10.1.0.5/16"))
+    started = runtime(plugins)
+
+    await started.check(conf("one", "two"), ATTACHMENT, await started.add(conf("one", "two"), ATTACHMENT))
+
+    assert plugins.calls == ["one ADD", "two ADD", "one CHECK", "two CHECK"]
+    for kind in ("one", "two"):
+        at_add, at_check = (plugins.environment(kind, command) for command in ("ADD", "CHECK"))
+        for parameter in ("CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS"):
+            assert at_check[parameter] == at_add[parameter]
+
+
+@sentence(CHECKING, "the previous result provided is always the final result of the _add_ operation.")
+async def test_section_3_check_hands_the_final_result_to_every_plugin(plugins: ScriptedPlugins) -> None:
+    plugins.write("one", answer("10.1.0.1/16"))
+    plugins.write("two", answer("10.1.0.2/16"))
+    started = runtime(plugins)
+
+    await started.check(conf("one", "two"), ATTACHMENT, await started.add(conf("one", "two"), ATTACHMENT))
+
+    for kind in ("one", "two"):
+        assert plugins.request(kind, "CHECK")["prevResult"] == result("10.1.0.2/16").to_json()
+
+
+@sentence(
+    CHECKING,
+    "If the network configuration defines `disableCheck`, then always return success to the caller.",
+)
+async def test_section_3_a_disabled_check_succeeds_even_without_its_plugins(plugins: ScriptedPlugins) -> None:
+    await runtime(plugins).check(conf("missing", disableCheck=True), ATTACHMENT, result("10.1.0.5/16"))
+
+    assert plugins.calls == []
+
+
+@sentence(
+    CHECKING,
+    "1. Look up the executable specified in the `type` field. If this does not exist, then this is an error.",
+)
+async def test_section_3_check_of_a_missing_plugin_is_an_error(plugins: ScriptedPlugins) -> None:
+    with pytest.raises(PluginError, match=r'"missing".* not found'):
+        await runtime(plugins).check(conf("missing"), ATTACHMENT, result("10.1.0.5/16"))
+
+
+@sentence(
+    CHECKING,
+    "2. Derive request configuration from the plugin configuration, with the previous result from the "
+    "initial _add_ operation.",
+)
+async def test_section_3_check_asks_with_the_configuration_of_add_and_its_result(
+    plugins: ScriptedPlugins,
+) -> None:
+    plugins.write("one", "true")
+
+    await runtime(plugins).check(conf({"type": "one", "mtu": 1400}), ATTACHMENT, result("10.1.0.5/16"))
+
+    assert plugins.request("one", "CHECK") == {
+        "cniVersion": "1.1.0",
+        "name": "web",
+        "type": "one",
+        "mtu": 1400,
+        "prevResult": result("10.1.0.5/16").to_json(),
+    }
+
+
+@sentence(
+    CHECKING,
+    "3. Execute the plugin binary, with `CNI_COMMAND=CHECK`. [...] If all plugins return success, return "
+    "success to the caller.",
+)
+async def test_section_3_check_succeeds_when_every_plugin_does_whatever_it_prints(
+    plugins: ScriptedPlugins,
+) -> None:
+    plugins.write("one", "true")
+    plugins.write("two", "echo this is no JSON")
+
+    await runtime(plugins).check(conf("one", "two"), ATTACHMENT, result("10.1.0.5/16"))
+
+    assert plugins.calls == ["one CHECK", "two CHECK"]
+
+
+@sentence(CHECKING, "4. If the plugin returns an error, halt execution and return the error to the caller.")
+async def test_section_3_check_halts_at_the_first_error_and_returns_it(plugins: ScriptedPlugins) -> None:
+    plugins.write("one", FAIL)
+    plugins.write("two", "true")
+
+    with pytest.raises(PluginError, match=r'"one".*it is broken') as told:
+        await runtime(plugins).check(conf("one", "two"), ATTACHMENT, result("10.1.0.5/16"))
+
+    assert told.value.code == 100
+    assert plugins.calls == ["one CHECK"]
+
+
+@sentence(
+    COLLECTING,
+    "When garbage-collecting a configuration, there are no Attachment Parameters.",
+)
+async def test_section_3_gc_is_about_no_attachment(plugins: ScriptedPlugins) -> None:
+    plugins.write("one", "true")
+
+    await runtime(plugins).gc(conf("one"), [ATTACHMENT])
+
+    environment = plugins.environment("one", "GC")
+    for parameter in ("CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS"):
+        assert not environment.get(parameter)
+
+
+@sentence(
+    COLLECTING,
+    "1. Look up the executable specified in the `type` field. If this does not exist, then this is an error.",
+)
+async def test_section_3_gc_of_a_missing_plugin_is_an_error(plugins: ScriptedPlugins) -> None:
+    plugins.write("one", "true")
+
+    with pytest.raises(GCError, match=r'"missing".* not found'):
+        await runtime(plugins).gc(conf("missing", "one"), [])
+
+    assert plugins.calls == ["one GC"]
+
+
+@sentence(
+    COLLECTING,
+    "2. Derive request configuration from the plugin configuration. 3. Execute the plugin binary, with "
+    "`CNI_COMMAND=GC`. Supply the derived configuration via standard in. [...] If all plugins return "
+    "success, return success to the caller.",
+)
+async def test_section_3_gc_asks_every_plugin_with_its_configuration(plugins: ScriptedPlugins) -> None:
+    plugins.write("one", "true")
+    plugins.write("two", "true")
+
+    await runtime(plugins).gc(conf("one", {"type": "two", "mtu": 1400}), [])
+
+    assert plugins.calls == ["one GC", "two GC"]
+    assert plugins.request("two", "GC")["mtu"] == 1400
+    assert "prevResult" not in plugins.request("two", "GC")
+
+
+@sentence(
+    COLLECTING,
+    "4. If the plugin returns an error, **continue** with execution, returning all errors to the caller.",
+)
+async def test_section_3_gc_goes_on_after_errors_and_returns_all(plugins: ScriptedPlugins) -> None:
+    plugins.write("one", FAIL)
+    plugins.write("two", "true")
+    plugins.write("three", FAIL)
+
+    with pytest.raises(GCError) as told:
+        await runtime(plugins).gc(conf("one", "two", "three"), [])
+
+    assert plugins.calls == ["one GC", "two GC", "three GC"]
+    assert [(error.plugin, error.code) for error in told.value.errors] == [("one", 100), ("three", 100)]
 
 
 @pytest.mark.parametrize("command", ["ADD", "DEL"])
@@ -444,3 +685,17 @@ async def test_section_3_the_example_of_port_mappings_is_derived(plugins: Script
         "type": "myPlugin",
         "runtimeConfig": {"portMappings": ports},
     }
+
+
+@sentence(DERIVING, "For GC operations: `cni.dev/valid-attachments`: as specified in section 2.")
+async def test_section_3_only_gc_is_told_the_valid_attachments(plugins: ScriptedPlugins) -> None:
+    plugins.write("one", answer("10.1.0.5/16"))
+    started = runtime(plugins)
+
+    await started.gc(conf("one"), [ATTACHMENT])
+    await started.add(conf("one"), ATTACHMENT)
+
+    assert plugins.request("one", "GC")["cni.dev/valid-attachments"] == [
+        {"containerID": "4f1c09", "ifname": "eth0"}
+    ]
+    assert not [key for key in plugins.request("one", "ADD") if key.startswith("cni.dev/")]

@@ -13,6 +13,7 @@ from tests.unit.cni.scripted import ScriptedPlugins
 
 OVERVIEW = "5 Result Types"
 SUCCESS = "5 ADD Success"
+VERSION = "5 Version"
 ERROR = "5 Error"
 
 RESULT: dict[str, Any] = {
@@ -173,3 +174,38 @@ async def test_section_5_stderr_is_logged_and_no_part_of_the_answer(
 
     assert [ip.address for ip in added.ips] == ["10.1.0.5/16"]
     assert "one ADD: it goes well" in caplog.messages
+
+
+@sentence(
+    ERROR,
+    "`11`: Try again later. If the plugin detects some transient condition that should clear up, it can "
+    "use this code to notify the runtime it should re-try the operation later.",
+)
+async def test_section_5_an_operation_to_be_tried_later_is_tried_again(plugins: ScriptedPlugins) -> None:
+    later = """echo '{"code": 11, "msg": "not yet"}'; exit 1"""
+    ready = plugins.folder / "ready"
+    plugins.write("one", f"[ -e {ready} ] || {{ echo > {ready}; {later}; }}; {answer('10.1.0.5/16')}")
+
+    added = await runtime(plugins).add(conf("one"), ATTACHMENT)
+
+    assert [ip.address for ip in added.ips] == ["10.1.0.5/16"]
+    assert plugins.calls == ["one ADD", "one ADD"]
+
+
+@sentence(
+    VERSION,
+    "Plugins must output a JSON object with the following keys upon a `VERSION` operation: `cniVersion`: "
+    "The value of `cniVersion` specified on input, `supportedVersions`: A list of supported specification "
+    "versions",
+)
+async def test_section_5_the_versions_of_a_plugin_are_read_or_it_has_failed(plugins: ScriptedPlugins) -> None:
+    example = {
+        "cniVersion": "1.1.0",
+        "supportedVersions": ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"],
+    }
+    plugins.write("one", f"echo '{json.dumps(example)}'")
+    plugins.write("two", "echo '[]'")
+
+    assert list(await runtime(plugins).versions("one", network="web")) == example["supportedVersions"]
+    with pytest.raises(PluginError, match="answer"):
+        await runtime(plugins).versions("two", network="web")
