@@ -2,7 +2,7 @@
 
 Source: `cnitool/cmd` of containernetworking/cni: same arguments, environment variables, container IDs, cache
 and output. It differs where cnitool does harm: ADD is undone when it fails, DEL and CHECK use the
-configuration of ADD, and GC spares the attachments whose namespace still exists.
+configuration of ADD, and GC spares the attachments whose namespace still exists, and the daemon's.
 """
 
 import hashlib
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shim import config
 from shim.cni.cache import Cache, CachedAttachment
 from shim.cni.conf import NetworkConfigList, find
 from shim.cni.errors import CacheError, ConfError, GCError, PluginError
 from shim.cni.exec import Exec
 from shim.cni.members import Members, parse
 from shim.cni.runtime import Attachment, Runtime
-from shim.config import Settings
 from shim.model import JSONObject
+from shim.store import Store
 
-_CONF_FOLDER = "/etc/cni/net.d"
 _IFNAME = "eth0"
 _ID_BYTES = 10
 
@@ -36,6 +36,8 @@ class Call:
     attachment: Attachment
     runtime: Runtime
     cache: Cache
+    journal: Store
+    """The daemon's; empty where there is none."""
     as_json: bool
     """Wanted of commands that else print for people."""
 
@@ -53,14 +55,18 @@ class Call:
 
 
 def prepare(network: str, netns: str, ifname: str, *, as_json: bool) -> Call:
-    """The call that the environment describes. Raises `ConfError`, naming the variable that is wrong."""
-    settings = Settings()
+    """The call that the environment describes; what it does not say is as for the daemon.
+
+    Raises `ConfError`, naming the variable that is wrong, or `ConfigError`.
+    """
+    settings = config.load(None, {})
     sandbox = os.path.abspath(netns)  # noqa: PTH100 - unlike pathlib it folds "..", as cnitool does
     digest = hashlib.sha512(sandbox.encode()).digest()
     plugin_path = [Path(folder) for folder in os.environ.get("CNI_PATH", "").split(os.pathsep) if folder]
+    conf_dir = os.environ.get("NETCONFPATH")
     return Call(
         network=network,
-        conf_dirs=(Path(os.environ.get("NETCONFPATH") or _CONF_FOLDER),),
+        conf_dirs=(Path(conf_dir),) if conf_dir else settings.conf_dirs,
         attachment=Attachment(
             f"cnitool-{digest[:_ID_BYTES].hex()}",
             sandbox,
@@ -75,6 +81,7 @@ def prepare(network: str, netns: str, ifname: str, *, as_json: bool) -> Call:
             delete_deadline=settings.deadlines.delete,
         ),
         cache=Cache(),
+        journal=Store(settings.state_dir, read_only=True),
         as_json=as_json,
     )
 
@@ -127,7 +134,7 @@ async def collect(call: Call) -> str:
     conf = call.conf()
     if conf.disables_gc:
         return ""
-    valid: list[Attachment] = []
+    valid = await _daemons(call)
     errors: list[PluginError] = []
     for cached in call.cache.attachments(call.network):
         attachment = cached.attachment
@@ -173,6 +180,20 @@ COMMANDS: dict[str, Callable[[Call], Coroutine[Any, Any, str]]] = {
     "version": version,
 }
 """The commands by name; each returns what to print, if anything."""
+
+
+async def _daemons(call: Call) -> list[Attachment]:
+    """The daemon's attachments to the network."""
+    try:
+        await call.journal.open()
+        endpoints = await call.journal.endpoints()
+    finally:
+        await call.journal.close()
+    return [
+        Attachment(endpoint.id, endpoint.staging, endpoint.ifname)
+        for endpoint in endpoints
+        if endpoint.conflist["name"] == call.network
+    ]
 
 
 def _may_be_alive(attachment: Attachment) -> bool:

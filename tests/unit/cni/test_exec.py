@@ -186,6 +186,18 @@ async def test_a_hanging_plugin_is_killed_at_its_deadline_with_all_its_children(
     await _wait_until(lambda: _is_dead(child))
 
 
+async def test_a_hanging_plugin_may_clean_up_when_it_is_told_to_end(
+    plugin_exec: Exec, plugins: ScriptedPlugins, tmp_path: Path
+) -> None:
+    told = tmp_path / "told"
+    path = plugins.write("bridge", f"trap 'echo yes > {told}; exit 0' TERM; sleep 1000 & wait")
+
+    error = await _fail(plugin_exec, path, deadline=1.0)
+
+    assert "no answer within 1 s, killed" in str(error)
+    assert told.read_text() == "yes\n"
+
+
 async def test_a_hanging_plugin_is_given_up_even_when_a_child_that_fled_holds_its_stdout(
     plugin_exec: Exec, plugins: ScriptedPlugins, tmp_path: Path
 ) -> None:
