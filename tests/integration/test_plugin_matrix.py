@@ -1,9 +1,10 @@
 """Debian's plugins, alone and in chains: CHECK confirms what ADD brought, and DEL leaves nothing."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -42,6 +43,14 @@ class Case:
     portmap looks for its rules in the tables of both families, whatever the addresses; and after sbr has
     moved the routes, bridge misses them.
     """
+
+
+@dataclass(frozen=True, slots=True)
+class DHCP:
+    """The running daemon of the dhcp plugin."""
+
+    socket: Path
+    log: IO[str]
 
 
 CASES = {
@@ -109,6 +118,34 @@ def uplink() -> Iterator[None]:
 
 
 @pytest.fixture
+def dhcp(tmp_path: Path) -> Iterator[DHCP]:
+    """The dhcp plugin's daemon, and a DHCP server on the bridge `cni-dhcp0`."""
+    settings = tmp_path / "udhcpd.conf"
+    settings.write_text(
+        "interface cni-dhcp0\nstart 10.113.0.10\nend 10.113.0.50\noption subnet 255.255.255.0\n"
+        f"option lease 3600\nlease_file {tmp_path}/leases\npidfile {tmp_path}/pid\n"
+    )
+    (tmp_path / "leases").touch()
+    run("ip", "link", "add", "cni-dhcp0", "type", "bridge")
+    run("ip", "address", "add", "10.113.0.1/24", "dev", "cni-dhcp0")
+    run("ip", "link", "set", "cni-dhcp0", "up")
+    socket = tmp_path / "dhcp.sock"
+    daemon = [str(PLUGIN_PATH / "dhcp"), "daemon", "-socketpath", str(socket)]
+    server = ["busybox", "udhcpd", "-f", "-a", "10", str(settings)]
+    with (
+        subprocess.Popen(daemon, stderr=subprocess.PIPE, text=True) as leasing,
+        subprocess.Popen(server) as serving,
+    ):
+        while not socket.exists():
+            assert leasing.poll() is None
+        assert leasing.stderr
+        yield DHCP(socket, leasing.stderr)
+        leasing.kill()
+        serving.kill()
+    run("ip", "link", "delete", "cni-dhcp0")
+
+
+@pytest.fixture
 def conf(leases: Path) -> Callable[[Case], NetworkConfigList]:
     """The chain of a case as a network, with the leases where the test looks."""
 
@@ -173,13 +210,36 @@ async def test_check_finds_a_link_that_somebody_took_down_or_away(
     await runtime.delete(network, attachment, result)
 
 
+async def test_a_lease_of_a_dhcp_server_is_taken_confirmed_and_given_back(
+    runtime: Runtime, sandbox: Path, leases: Path, dhcp: DHCP
+) -> None:
+    ipam = {"type": "dhcp", "daemonSocketPath": str(dhcp.socket)}
+    plugins = [{"type": "bridge", "bridge": "cni-dhcp0", "ipam": ipam}]
+    value = {"cniVersion": "1.0.0", "name": "leased", "plugins": plugins}
+    network = NetworkConfigList.from_json(value, "leased")
+    attachment = Attachment("container", str(sandbox), "eth0")
+    before = footprint(leases)
+
+    result = await runtime.add(network, attachment)
+    await runtime.check(network, attachment, result)
+
+    assert addresses(links(sandbox)["eth0"]) == [ip.address for ip in result.addresses("eth0")]
+    assert result.ips[0].address.startswith("10.113.0.")
+
+    await runtime.delete(network, attachment, result)
+
+    assert footprint(leases) == before
+    assert "eth0" not in links(sandbox)
+    assert any("container/leased/eth0: releasing lease" in line for line in dhcp.log)
+
+
 def test_the_matrix_knows_every_plugin_there_is() -> None:
     """A plugin that Debian adds is to be added here."""
     chained = {plugin["type"] for case in CASES.values() for plugin in case.plugins}
     ipam = {plugin["ipam"]["type"] for case in CASES.values() for plugin in case.plugins if "ipam" in plugin}
     needs_a_kernel_module = {"vlan", "ipvlan", "vrf"}
-    needs_a_server = {"dhcp"}
+    with_a_server = {"dhcp"}
 
     assert {path.name for path in PLUGIN_PATH.iterdir()} == (
-        chained | ipam | needs_a_kernel_module | needs_a_server
+        chained | ipam | needs_a_kernel_module | with_a_server
     )
