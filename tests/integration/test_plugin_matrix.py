@@ -1,5 +1,6 @@
 """Debian's plugins, alone and in chains: CHECK confirms what ADD brought, and DEL leaves nothing."""
 
+import asyncio
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -231,6 +232,36 @@ async def test_a_lease_of_a_dhcp_server_is_taken_confirmed_and_given_back(
     assert footprint(leases) == before
     assert "eth0" not in links(sandbox)
     assert any("container/leased/eth0: releasing lease" in line for line in dhcp.log)
+
+
+@pytest.fixture
+def hundred_sandboxes() -> Iterator[list[Path]]:
+    names = [f"hundred{number}" for number in range(100)]
+    for name in names:
+        run("ip", "netns", "add", name)
+    yield [Path("/run/netns", name) for name in names]
+    for name in names:
+        run("ip", "netns", "delete", name)
+
+
+async def test_a_hundred_attachments_at_a_time_get_addresses_of_their_own_and_leave_nothing(
+    runtime: Runtime,
+    hundred_sandboxes: list[Path],
+    leases: Path,
+    conf: Callable[[Case], NetworkConfigList],
+) -> None:
+    network = conf(CASES["bridge"])
+    attachments = [Attachment(sandbox.name, str(sandbox), "eth0") for sandbox in hundred_sandboxes]
+    await runtime.delete(network, attachments[0], await runtime.add(network, attachments[0]))
+    before = footprint(leases)
+
+    results = await asyncio.gather(*(runtime.add(network, attachment) for attachment in attachments))
+
+    assert len({ip.address for result in results for ip in result.ips}) == 200  # one of each family
+
+    await asyncio.gather(*map(runtime.delete, [network] * 100, attachments, results))
+
+    assert footprint(leases) == before
 
 
 def test_the_matrix_knows_every_plugin_there_is() -> None:
