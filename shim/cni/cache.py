@@ -132,11 +132,17 @@ class Cache:
         except BaseException:
             Path(unfinished).unlink(missing_ok=True)
             raise
-        folder = os.open(self._results, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        for folder in (self._results, self._folder):
+            _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names in a folder to the disk. Raises `OSError`."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path) -> Members:

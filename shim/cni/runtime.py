@@ -160,16 +160,17 @@ class Runtime:
     async def gc(self, conf: NetworkConfigList, valid: Iterable[Attachment]) -> None:
         """Let the plugins clean up what belongs to none of the `valid` attachments to this network.
 
-        These must be all there are, those of other runtimes included. Nothing is asked when the list
-        disables that, nor of versions that have no GC. Raises `GCError` when all plugins have been asked.
+        These must be all there are, those of other runtimes included; they are gone through once nothing
+        else runs. Nothing is asked when the list disables that, nor of versions that have no GC. Raises
+        `GCError` when all plugins have been asked.
         """
         if conf.disables_gc or not versions.at_least(conf.cni_version, versions.FIRST_WITH_GC):
             return
-        attachments = [{"containerID": item.container_id, "ifname": item.ifname} for item in valid]
-        # The specification has the first name; plugins built with libcni before 1.3 read the second.
-        members = {"cni.dev/valid-attachments": attachments, "cni.dev/attachments": attachments}
         errors: list[PluginError] = []
         async with self._turns.alone():
+            attachments = [{"containerID": item.container_id, "ifname": item.ifname} for item in valid]
+            # An earlier text of the specification has the second name, so libcni gives both (cni#1101).
+            members = {"cni.dev/valid-attachments": attachments, "cni.dev/attachments": attachments}
             for plugin in conf.plugins:
                 asked = request.for_network(conf, plugin) | members
                 try:

@@ -179,13 +179,16 @@ async def test_gc_waits_for_an_add_and_lets_no_other_begin(
     first = asyncio.create_task(runtime.add(_conf("slow"), ATTACHMENT))
     await asyncio.to_thread(running.read_text)
 
-    gc = asyncio.create_task(runtime.gc(_conf("one"), []))
+    known: list[Attachment] = []
+    gc = asyncio.create_task(runtime.gc(_conf("one"), known))
     await asyncio.sleep(0)
+    known.append(ATTACHMENT)  # what is added meanwhile counts
     second = asyncio.create_task(runtime.add(_conf("one"), Attachment("other", "/run/netns/b", "eth0")))
     await asyncio.to_thread(go_on.write_text, "")
     await asyncio.gather(first, gc, second)
 
     assert plugins.calls == ["slow ADD", "one GC", "one ADD"]
+    assert len(plugins.request("one", "GC")["cni.dev/valid-attachments"]) == 1
 
 
 async def test_calls_for_one_container_wait_for_each_other_and_those_for_others_do_not(
