@@ -24,10 +24,20 @@ _DEMO = (
     "iproute2",
     "busybox-static",
 )
-_TEST = (*_DEMO, "debootstrap", "docker-compose")
+_TEST = (*_DEMO, "debootstrap", "docker-compose", "podman")
 _PACKAGES = {"venv": _VENV, "demo": _DEMO, "test": _TEST}
 
-_SERVICES = {"docker.io": ("docker.service", "docker.socket"), "containerd": ("containerd.service",)}
+_SERVICES = {
+    "docker.io": ("docker.service", "docker.socket"),
+    "containerd": ("containerd.service",),
+    "podman": (
+        "podman.service",
+        "podman.socket",
+        "podman-restart.service",
+        "podman-auto-update.service",
+        "podman-auto-update.timer",
+    ),
+}
 """The units that each package enables when it is installed."""
 
 _POLICY = Path("/usr/sbin/policy-rc.d")
