@@ -41,9 +41,9 @@ class Call:
     as_json: bool
     """Wanted of commands that else print for people."""
 
-    def conf(self) -> NetworkConfigList:
-        """The network as its file has it now. Raises `ConfError`."""
-        return find(self.network, self.conf_dirs)
+    async def conf(self) -> NetworkConfigList:
+        """The network as its file has it now, in a version that its plugins speak. Raises `ShimError`."""
+        return await self.runtime.negotiated(find(self.network, self.conf_dirs))
 
     def cached(self) -> CachedAttachment | None:
         """The attachment as ADD left it on record."""
@@ -88,7 +88,7 @@ def prepare(network: str, netns: str, ifname: str, *, as_json: bool) -> Call:
 
 async def add(call: Call) -> str:
     """ADD; the result. What cannot be recorded is deleted again. Raises `ShimError`."""
-    conf = call.conf()
+    conf = await call.conf()
     if call.cached():
         raise ConfError(
             f'network "{call.network}": ADD: {call.attachment.netns} already has an attachment '
@@ -110,7 +110,7 @@ async def delete(call: Call) -> str:
     if cached and cached.conf:
         await call.runtime.delete(cached.conf, cached.attachment, cached.result)
     else:
-        await call.runtime.delete(call.conf(), call.attachment, cached.result if cached else None)
+        await call.runtime.delete(await call.conf(), call.attachment, cached.result if cached else None)
     call.forget(call.attachment)
     return ""
 
@@ -124,14 +124,16 @@ async def check(call: Call) -> str:
             f"{call.attachment.netns} is on record",
             cure=f"cnm-cni cni add {call.network} {call.attachment.netns}",
         )
-    conf, attachment = (cached.conf, cached.attachment) if cached.conf else (call.conf(), call.attachment)
+    conf, attachment = (
+        (cached.conf, cached.attachment) if cached.conf else (await call.conf(), call.attachment)
+    )
     await call.runtime.check(conf, attachment, cached.result)
     return ""
 
 
 async def collect(call: Call) -> str:
     """DEL of the attachments on record whose namespace is gone, then GC. Raises `ShimError`."""
-    conf = call.conf()
+    conf = await call.conf()
     if conf.disables_gc:
         return ""
     valid = await _daemons(call)
@@ -158,13 +160,14 @@ async def collect(call: Call) -> str:
 
 async def status(call: Call) -> str:
     """STATUS. Raises `ShimError`."""
-    await call.runtime.status(call.conf())
+    await call.runtime.status(await call.conf())
     return ""
 
 
 async def version(call: Call) -> str:
     """The versions that each plugin of the network speaks. Raises `ShimError`."""
-    kinds = dict.fromkeys(plugin["type"] for plugin in call.conf().plugins)
+    conf = find(call.network, call.conf_dirs)
+    kinds = dict.fromkeys(plugin["type"] for plugin in conf.plugins)
     spoken = {kind: await call.runtime.versions(kind, network=call.network) for kind in kinds}
     if call.as_json:
         return _json(spoken)

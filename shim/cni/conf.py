@@ -36,6 +36,8 @@ class NetworkConfigList:
     """Each plugin's configuration, unknown members included."""
     options: JSONObject = field(default_factory=dict)
     """The list's other members, such as `disableCheck`."""
+    offered: tuple[str, ...] = field(default=(), compare=False)
+    """The supported versions that the list offers, oldest first."""
 
     @classmethod
     def from_json(cls, value: object, where: str) -> "NetworkConfigList":
@@ -58,9 +60,11 @@ class NetworkConfigList:
             _check_plugin(plugin)
         for key in ("disableCheck", "disableGC", "loadOnlyInlinedPlugins"):
             members.flag(key)
+        offered = _versions(members, where)
         return cls(
             name=name,
-            cni_version=_version(members, where),
+            cni_version=offered[-1],
+            offered=offered,
             plugins=tuple(plugin.all for plugin in plugins),
             options={
                 key: value
@@ -206,16 +210,16 @@ def _check_plugin(plugin: Members) -> None:
             capabilities.refuse(capability, "true or false")
 
 
-def _version(members: Members, where: str) -> str:
-    """The version that the list is run in: the highest supported of those it offers."""
+def _versions(members: Members, where: str) -> tuple[str, ...]:
+    """The supported ones of the versions that the list offers, oldest first; at least one."""
     offered = [*filter(None, [members.text("cniVersion")]), *members.texts("cniVersions")]
     try:
-        chosen = versions.highest(offered or [versions.ASSUMED])
+        supported = versions.supported(offered or [versions.ASSUMED])
     except ValueError as reason:
         raise ConfError(f"{where}: cniVersion: {reason}") from None
-    if chosen is None:
+    if not supported:
         raise ConfError(
             f"{where}: cniVersion {', '.join(offered)}: not supported",
             cure=f"supported are {', '.join(versions.SUPPORTED)}",
         )
-    return chosen
+    return supported

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +187,25 @@ class Runtime:
         """
         path = self._exec.find(kind, self._plugin_path, network=network)
         return await self._probe.versions(path, network=network)
+
+    async def negotiated(self, conf: NetworkConfigList) -> NetworkConfigList:
+        """The list in the highest version it offers that all its plugins speak.
+
+        They are only asked when the list offers several. Raises `PluginError`, or `ConfError` when there is
+        no such version.
+        """
+        if len(conf.offered) <= 1:
+            return conf
+        kinds = dict.fromkeys(plugin["type"] for plugin in conf.plugins)
+        spoken = {kind: await self.versions(kind, network=conf.name) for kind in kinds}
+        for version in reversed(conf.offered):
+            if all(version in known for known in spoken.values()):
+                return replace(conf, cni_version=version)
+        said = "; ".join(f"{kind} speaks {', '.join(known)}" for kind, known in spoken.items())
+        raise ConfError(
+            f'network "{conf.name}": no version that it offers ({", ".join(conf.offered)}) is spoken by all '
+            f"its plugins: {said}"
+        )
 
     async def _add(self, conf: NetworkConfigList, attachment: Attachment, paths: Sequence[Path]) -> Result:
         results: list[Result] = []

@@ -40,7 +40,7 @@ def at_least(version: str, other: str) -> bool:
     return parse(version) >= parse(other)
 
 
-def highest(offered: Iterable[str]) -> str | None:
-    """The newest supported one of the versions offered, if there is any. Raises `ValueError`."""
+def supported(offered: Iterable[str]) -> tuple[str, ...]:
+    """Those of the versions offered that are spoken here, oldest first. Raises `ValueError`."""
     numbers = {parse(version) for version in offered}
-    return next((version for version in reversed(SUPPORTED) if parse(version) in numbers), None)
+    return tuple(version for version in SUPPORTED if parse(version) in numbers)

@@ -18,11 +18,11 @@ class Network:
         self.leases = folder / "leases"
         self._folder = folder
 
-    def write(self, *more: dict[str, Any], version: str = "1.0.0") -> None:
-        """Write the network's file; `more` plugins follow the bridge."""
+    def write(self, *more: dict[str, Any], version: str = "1.0.0", **members: Any) -> None:
+        """Write the network's file; `more` plugins follow the bridge, `members` are the list's."""
         ipam = {"type": "host-local", "ranges": [[{"subnet": "10.112.0.0/24"}]], "dataDir": str(self.leases)}
         bridge = {"type": "bridge", "bridge": "cni-hand0", "isGateway": True, "ipMasq": True, "ipam": ipam}
-        value = {"cniVersion": version, "name": "byhand", "plugins": [bridge, *more]}
+        value = {"cniVersion": version, "name": "byhand", "plugins": [bridge, *more], **members}
         (self._folder / "byhand.conflist").write_text(json.dumps(value))
 
     def cni(self, action: str, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -135,3 +135,15 @@ def test_the_oldest_versions_work_with_todays_plugins(network: Network, sandbox:
         assert json.loads(added.stdout)["ip4"]["ip"] == addresses(links(sandbox)["eth0"])[0]
         assert network.cni("del", str(sandbox)).returncode == 0
         assert footprint(network.leases).leases == []
+
+
+def test_a_network_of_several_versions_is_run_in_one_that_its_plugins_speak(
+    network: Network, sandbox: Path
+) -> None:
+    network.write(version="0.4.0", cniVersions=["0.4.0", "1.0.0", "1.1.0"])
+    spoken = json.loads(network.cni("version", "--json").stdout)["bridge"]
+
+    added = network.cni("add", str(sandbox))
+
+    assert json.loads(added.stdout)["cniVersion"] == ("1.1.0" if "1.1.0" in spoken else "1.0.0")
+    assert network.cni("del", str(sandbox)).returncode == 0

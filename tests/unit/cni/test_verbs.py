@@ -347,3 +347,40 @@ async def test_a_plugin_is_asked_for_its_versions_once_until_its_file_changes(
     plugins.write("one", """echo '{"cniVersion": "1.1.0", "supportedVersions": ["1.0.0", "1.1.0"]}'""")
 
     assert await runtime.versions("one", network="web") == ("1.0.0", "1.1.0")
+
+
+def _speaking(*spoken: str) -> str:
+    return f"echo '{json.dumps({'cniVersion': '1.0.0', 'supportedVersions': spoken})}'"
+
+
+async def test_the_highest_version_that_all_plugins_speak_is_chosen_of_those_offered(
+    runtime: Runtime, plugins: ScriptedPlugins
+) -> None:
+    plugins.write("one", _speaking("0.4.0", "1.0.0", "1.1.0"))
+    plugins.write("two", _speaking("0.3.1", "0.4.0", "1.0.0"))
+    conf = _conf("one", "two", "one", cniVersions=["0.3.1", "0.4.0", "1.0.0"])
+    assert conf.cni_version == "1.1.0"
+
+    assert (await runtime.negotiated(conf)).cni_version == "1.0.0"
+    assert plugins.calls == ["one VERSION", "two VERSION"]
+
+
+async def test_plugins_without_a_version_in_common_are_told_with_what_they_speak(
+    runtime: Runtime, plugins: ScriptedPlugins
+) -> None:
+    plugins.write("one", _speaking("0.3.1"))
+
+    with pytest.raises(
+        ConfError, match=r"no version that it offers \(1\.0\.0, 1\.1\.0\) .* one speaks 0\.3\.1"
+    ):
+        await runtime.negotiated(_conf("one", cniVersions=["1.0.0"]))
+
+
+async def test_a_list_that_offers_one_version_is_run_in_it_without_asking(
+    runtime: Runtime, plugins: ScriptedPlugins
+) -> None:
+    plugins.write("one", "exit 1")
+    conf = _conf("one")
+
+    assert await runtime.negotiated(conf) is conf
+    assert plugins.calls == []

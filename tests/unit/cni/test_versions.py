@@ -38,13 +38,15 @@ def test_versions_are_compared_by_number_not_by_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("offered", "chosen"),
+    ("offered", "supported"),
     [
-        (["0.4.0", "1.1.0", "1.0.0"], "1.1.0"),
-        (["1.0.0", "3.0.0"], "1.0.0"),
-        (["0.9.0"], None),
-        ([], None),
+        (["0.4.0", "1.1.0", "1.0"], ("0.4.0", "1.0.0", "1.1.0")),
+        (["1.0.0", "3.0.0"], ("1.0.0",)),
+        (["0.9.0"], ()),
+        ([], ()),
     ],
 )
-def test_the_highest_supported_version_is_chosen(offered: list[str], chosen: str | None) -> None:
-    assert versions.highest(offered) == chosen
+def test_of_the_versions_offered_those_spoken_here_are_told_in_order(
+    offered: list[str], supported: tuple[str, ...]
+) -> None:
+    assert versions.supported(offered) == supported
