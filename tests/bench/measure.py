@@ -18,8 +18,9 @@ from pathlib import Path
 from calls import CallLog, Life
 from lab.engine import IMAGE, Engine
 
-NONE, DOCKER_BRIDGE, SHIM, BARE = "none", "docker-bridge", "shim", "bare-execs"
-"""The ways: no network, Docker's own user-defined bridge, the shim, the shim's plugins without the shim.
+NONE, DOCKER_BRIDGE, SHIM, RUNTIME, BARE = "none", "docker-bridge", "shim", "runtime", "bare-execs"
+"""The ways: no network, Docker's own user-defined bridge, the shim; and its plugins without Docker: run by
+the shim's CNI runtime, and by nothing.
 
 The first three are the names of Docker networks.
 """
@@ -53,7 +54,7 @@ class Measurements:
     """Its version."""
     batches: dict[int, dict[str, list[Batch]]] = field(
         default_factory=lambda: {
-            width: {way: [] for way in (NONE, DOCKER_BRIDGE, SHIM, BARE)} for width in (ALONE, WIDE)
+            width: {way: [] for way in (NONE, DOCKER_BRIDGE, SHIM, RUNTIME, BARE)} for width in (ALONE, WIDE)
         }
     )
     """By the number of containers at a time, then by way, one for each turn."""
@@ -68,6 +69,12 @@ class Measurements:
     """The daemon's VmHWM."""
     processor_time: float = 0.0
     """What the daemon itself used for all its containers."""
+
+
+def plugin_runs() -> int:
+    """How often plugins are run for one ADD and DEL of the chain, without those that they run themselves."""
+    chain = json.loads((_CONFLISTS / f"{_CONFLIST}.conflist").read_text())
+    return 2 * len(chain["plugins"])
 
 
 _Way = Callable[[int], Batch]
@@ -85,7 +92,7 @@ def measure(engine: Engine, rounds: int, progress: Callable[[str], None]) -> Mea
         "network", "create", "-d", "cni", "--ipam-driver", "null", "-o", f"cni.network={_CONFLIST}", SHIM
     )
     ways: dict[str, _Way] = {name: partial(_containers, engine, name) for name in (NONE, DOCKER_BRIDGE, SHIM)}
-    ways[BARE] = partial(_bare, engine)
+    ways |= {RUNTIME: partial(_chain, engine, "runtime.py"), BARE: partial(_chain, engine, "bare.py")}
     measured = Measurements(engine.docker("version", "--format", "{{.Server.Version}}").stdout.strip())
     measured.resident_at_start = _memory(engine, "VmRSS")
     for run in ways.values():
@@ -118,12 +125,11 @@ def _containers(engine: Engine, network: str, width: int) -> Batch:
         return Batch(seconds, time.perf_counter() - start)
 
 
-def _bare(engine: Engine, width: int) -> Batch:
-    conflist = _CONFLISTS / f"{_CONFLIST}.conflist"
+def _chain(engine: Engine, script: str, width: int) -> Batch:
     command: list[str | Path] = [
         sys.executable,
-        _INSIDE / "bare.py",
-        conflist,
+        _INSIDE / script,
+        _CONFLISTS / f"{_CONFLIST}.conflist",
         engine.plugin_path,
         str(width),
     ]

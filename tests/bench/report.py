@@ -5,9 +5,10 @@ from dataclasses import asdict
 from statistics import median, quantiles
 from typing import Any
 
-from measure import ALONE, BARE, DOCKER_BRIDGE, NONE, SHIM, WIDE, Batch, Measurements
+from measure import ALONE, BARE, DOCKER_BRIDGE, NONE, RUNTIME, SHIM, WIDE, Batch, Measurements, plugin_runs
 
 _AIM_OVERHEAD = 0.040
+_AIM_RUNTIME = 0.003
 _AIM_RESIDENT = 60 * 2**20
 _AIM_READY = 0.5
 
@@ -15,6 +16,7 @@ _NAMES = {
     NONE: "docker run --network none",
     DOCKER_BRIDGE: "docker run on a Docker bridge",
     SHIM: "docker run on cni-bridge",
+    RUNTIME: "ADD and DEL by the CNI runtime alone",
     BARE: "bare ADD and DEL of cni-bridge",
 }
 
@@ -91,6 +93,7 @@ def _aims(measured: Measurements) -> Iterator[str]:
     ready = median(startup["daemon"] for startup in measured.startups)
     aims = (
         ("overhead, alone", _AIM_OVERHEAD, overhead, _shown),
+        ("the CNI runtime, per run of a plugin", _AIM_RUNTIME, _per_run(measured), _shown_finely),
         ("resident memory", _AIM_RESIDENT, measured.resident, _mebibytes),
         ("ready after", _AIM_READY, ready, _shown),
     )
@@ -116,6 +119,12 @@ def _against_bare(measured: Measurements, alone: Sequence[float]) -> float:
     return median(seconds / other for seconds, other in zip(alone, bare, strict=True))
 
 
+def _per_run(measured: Measurements) -> float:
+    """Seconds that the runtime adds to each run of a plugin."""
+    turns = zip(measured.batches[ALONE][RUNTIME], measured.batches[ALONE][BARE], strict=True)
+    return median(runtime.seconds[0] - bare.seconds[0] for runtime, bare in turns) / plugin_runs()
+
+
 def _columns(seconds: Sequence[float]) -> str:
     return f"{_shown(median(seconds)):>9}{_shown(_p95(seconds)):>9}"
 
@@ -126,6 +135,10 @@ def _p95(values: Sequence[float]) -> float:
 
 def _shown(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms"
+
+
+def _shown_finely(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"
 
 
 def _mebibytes(count: float) -> str:
