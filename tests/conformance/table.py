@@ -14,6 +14,10 @@ What [SPEC.md 1.1.0] and [CONVENTIONS.md] ask of a runtime, sentence by sentence
 Sentences that bind plugins or administrators are left out, unless the runtime has a part in them. Where the
 texts only describe what a runtime does, the description is read as a demand.
 
+A sandbox belongs to whoever makes it. That its owner removes it ("is responsible for cleanup of the
+container's network namespace"), and that ADD is followed by DEL even when the owner crashes in between, is
+proven with Docker in `tests/e2e` (`test_churn.py`, `test_durability.py`).
+
 `pytest tests/conformance --conformance-table docs/conformance.md` writes this page from a run; a test fails
 when it does not list the sentences and tests there are.
 

@@ -287,3 +287,19 @@ async def test_section_1_a_plugin_tells_its_versions(plugins: ScriptedPlugins) -
     plugins.write("one", """echo '{"cniVersion": "1.1.0", "supportedVersions": ["0.4.0", "1.0.0"]}'""")
 
     assert await runtime(plugins).versions("one", network="web") == ("0.4.0", "1.0.0")
+
+
+@sentence(
+    VERSION,
+    "Runtimes MAY consider the set of supported plugin versions as reported by the VERSION command when "
+    "determining available versions.",
+)
+async def test_section_1_a_version_that_a_plugin_does_not_speak_is_passed_over(
+    plugins: ScriptedPlugins,
+) -> None:
+    for kind, spoken in (("new", '["0.4.0", "1.0.0", "1.1.0"]'), ("old", '["0.3.1", "0.4.0"]')):
+        plugins.write(kind, f"""echo '{{"cniVersion": "1.1.0", "supportedVersions": {spoken}}}'""")
+    listed = conf("new", "old", cniVersions=["0.3.1", "0.4.0", "1.0.0"])
+
+    assert listed.cni_version == "1.1.0"
+    assert (await runtime(plugins).negotiated(listed)).cni_version == "0.4.0"
