@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -156,10 +157,16 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def logged(process: subprocess.Popen[str], words: str) -> None:
-    """Wait until the process has written these words to its log."""
+    """Wait until the process has written these words to its log; one that never does is killed in the end."""
+    patience = threading.Timer(60, process.kill)
+    patience.start()
     assert process.stderr
-    while words not in process.stderr.readline():
-        assert process.poll() is None
+    for line in process.stderr:
+        if words in line:
+            break
+    else:
+        pytest.fail(f"the log ended without {words!r}")
+    patience.cancel()
 
 
 async def test_the_socket_belongs_to_root_alone_and_answers(shim: Shim) -> None:
