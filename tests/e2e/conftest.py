@@ -98,6 +98,12 @@ def _remove_everything(engine: Engine) -> None:
 
 
 @pytest.fixture
+def start_shim(engine: Engine, conf_dir: Path) -> Callable[..., None]:
+    """Starts the shim as it was before, but for these settings."""
+    return lambda **settings: engine.start_shim(_conf_dirs(conf_dir), **settings)
+
+
+@pytest.fixture
 def web(engine: Engine) -> str:
     """A Docker network that is the shipped CNI network with bridge, portmap and firewall."""
     return make_network(engine, "web", "cni-bridge")

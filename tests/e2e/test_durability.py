@@ -2,26 +2,24 @@
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from lab.engine import Engine
 
-Conflist = Callable[..., str]
+End = Callable[[], None]
 Eventually = Callable[[Callable[[], bool]], None]
-
-_CONF = Path(__file__).resolve().parents[2] / "cni_conf"
+Start = Callable[[], None]
 
 
 @pytest.fixture(params=["stop_shim", "kill_shim"])
-def end_shim(engine: Engine, request: pytest.FixtureRequest) -> Callable[[], None]:
+def end_shim(engine: Engine, request: pytest.FixtureRequest) -> End:
     """Both ways in which the shim may end."""
-    end: Callable[[], None] = getattr(engine, request.param)
+    end: End = getattr(engine, request.param)
     return end
 
 
 def test_running_containers_keep_their_network_without_the_shim(
-    engine: Engine, web: str, end_shim: Callable[[], None]
+    engine: Engine, web: str, end_shim: End
 ) -> None:
     for name in ("one", "two"):
         engine.docker("run", "-d", "--name", name, "--network", web, "busybox", "sleep", "600")
@@ -30,42 +28,42 @@ def test_running_containers_keep_their_network_without_the_shim(
 
 
 def test_containers_are_stopped_and_cleaned_up_by_the_next_shim(
-    engine: Engine, web: str, end_shim: Callable[[], None]
+    engine: Engine, web: str, start_shim: Start, end_shim: End
 ) -> None:
     engine.docker("run", "-d", "--name", "one", "--network", web, "-p", "8080:80", "busybox", "sleep", "600")
     end_shim()
-    engine.start_shim([_CONF])
+    start_shim()
     engine.docker("rm", "-f", "one")
 
 
 def test_a_container_that_ends_while_the_shim_is_down_is_cleaned_up_when_it_is_back(
-    engine: Engine, web: str, end_shim: Callable[[], None], eventually: Callable[[Callable[[], bool]], None]
+    engine: Engine, web: str, start_shim: Start, end_shim: End, eventually: Eventually
 ) -> None:
     engine.docker("run", "-d", "--name", "one", "--network", web, "busybox", "sleep", "600")
     end_shim()
     engine.docker("rm", "-f", "one")  # the engine asks for 15 s, then gives up
-    engine.start_shim([_CONF])
+    start_shim()
     eventually(lambda: _states(engine) == [])
 
 
 def test_networks_made_before_a_restart_work_after_it(
-    engine: Engine, web: str, end_shim: Callable[[], None]
+    engine: Engine, web: str, start_shim: Start, end_shim: End
 ) -> None:
     end_shim()
-    engine.start_shim([_CONF])
+    start_shim()
     engine.docker("run", "--rm", "--network", web, "busybox", "true")
 
 
-def test_a_lost_journal_costs_no_network(engine: Engine, web: str) -> None:
+def test_a_lost_journal_costs_no_network(engine: Engine, web: str, start_shim: Start) -> None:
     engine.stop_shim()
     for file in engine.state_dir.iterdir():
         file.unlink()
-    engine.start_shim([_CONF])
+    start_shim()
     engine.docker("run", "--rm", "--network", web, "busybox", "true")
 
 
 def test_what_a_dead_engine_left_is_cleaned_up(
-    engine: Engine, web: str, eventually: Callable[[Callable[[], bool]], None]
+    engine: Engine, web: str, start_shim: Start, eventually: Eventually
 ) -> None:
     engine.docker("run", "-d", "--name", "one", "--network", web, "-p", "8080:80", "busybox", "sleep", "600")
     process = engine.docker("inspect", "-f", "{{.State.Pid}}", "one").stdout.strip()
@@ -75,7 +73,7 @@ def test_what_a_dead_engine_left_is_cleaned_up(
     engine.start_dockerd()
     engine.docker("rm", "-f", "one")
     engine.stop_shim()
-    engine.start_shim([_CONF])  # repairs at once
+    start_shim()  # repairs at once
     eventually(lambda: _states(engine) == [])
 
 

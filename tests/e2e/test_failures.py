@@ -49,12 +49,12 @@ def plugins(tmp_path: Path) -> Callable[[str, str], Path]:
 
 
 @pytest.fixture
-def restart_shim(engine: Engine, conf_dir: Path) -> Iterator[Restart]:
+def restart_shim(engine: Engine, start_shim: Callable[..., None]) -> Iterator[Restart]:
     """Restarts the shim with other settings, until the end of the test."""
 
     def restart(**settings: Any) -> None:
         engine.stop_shim()
-        engine.start_shim([Path("cni_conf").resolve(), conf_dir], **settings)
+        start_shim(**settings)
 
     yield restart
     restart()

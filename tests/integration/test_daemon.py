@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -50,6 +51,7 @@ class Shim:
         plugin.chmod(0o755)
         for name in ("started", "gate"):
             subprocess.run(["mkfifo", folder / name], check=True)
+        self.gate = os.open(folder / "gate", os.O_RDWR)  # neither opening nor writing waits for a plugin
 
     def start(self, *flags: str) -> subprocess.Popen[str]:
         """Start it, without waiting for anything."""
@@ -118,6 +120,10 @@ class Shim:
         await asyncio.to_thread((self.folder / "started").read_text)
         return creating
 
+    def open_gate(self) -> None:
+        """Let the plugin that waits go on."""
+        os.write(self.gate, b"go\n")
+
     def calls(self) -> list[str]:
         """The commands that the plugin got."""
         return (self.folder / "calls").read_text().split()
@@ -132,8 +138,8 @@ def shim(tmp_path: Path) -> Iterator[Shim]:
         process.wait()
         assert process.stderr
         process.stderr.close()
-    for name in ("started", "gate"):  # a plugin that a failed test left waiting goes on, and ends
-        os.close(os.open(tmp_path / name, os.O_RDWR))
+    os.close(shim.gate)  # a plugin that a failed test left waiting goes on, and ends
+    os.close(os.open(tmp_path / "started", os.O_RDWR))
 
 
 @pytest.fixture
@@ -151,10 +157,16 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 def logged(process: subprocess.Popen[str], words: str) -> None:
-    """Wait until the process has written these words to its log."""
+    """Wait until the process has written these words to its log; one that never does is killed in the end."""
+    patience = threading.Timer(60, process.kill)
+    patience.start()
     assert process.stderr
-    while words not in process.stderr.readline():
-        assert process.poll() is None
+    for line in process.stderr:
+        if words in line:
+            break
+    else:
+        pytest.fail(f"the log ended without {words!r}")
+    patience.cancel()
 
 
 async def test_the_socket_belongs_to_root_alone_and_answers(shim: Shim) -> None:
@@ -268,7 +280,7 @@ async def test_sigterm_finishes_the_call_under_way(shim: Shim, journal: Store) -
         assert notify.recv(100) == b"STOPPING=1"
     await asyncio.to_thread(shim.refuses_calls)
 
-    await asyncio.to_thread((shim.folder / "gate").write_text, "go\n")
+    shim.open_gate()
 
     status, body = await creating
     assert (status, body["Interface"]["Address"]) == (200, "10.1.0.5/32")
@@ -286,7 +298,7 @@ async def test_a_call_is_finished_when_the_engine_hangs_up(shim: Shim) -> None:
         await creating
     await shim.call("Plugin.Activate", {})  # by its answer the daemon has seen the other connection end
 
-    await asyncio.to_thread((shim.folder / "gate").write_text, "go\n")
+    shim.open_gate()
 
     status, _ = await shim.call("NetworkDriver.CreateEndpoint", ABOUT)
     assert (status, shim.calls()) == (200, ["ADD"])
@@ -301,7 +313,7 @@ async def test_what_a_kill_in_the_midst_of_add_left_is_removed_by_the_next_start
     with pytest.raises(aiohttp.ClientError):
         await creating
     assert [file.name for file in (shim.folder / "run" / "netns").iterdir()] == [ENDPOINT_ID]
-    (shim.folder / "gate").write_text("go\n")  # the plugin outlived the shim
+    shim.open_gate()  # the plugin outlived the shim
 
     await asyncio.to_thread(logged, shim.ready(), "Repair slow/eeeeeeeeeeee")
 
@@ -315,7 +327,7 @@ async def test_what_a_kill_in_the_midst_of_add_left_is_removed_by_the_next_start
 async def test_an_endpoint_survives_a_restart_of_the_shim(shim: Shim) -> None:
     process = shim.ready()
     creating = await shim.add_under_way()
-    (shim.folder / "gate").write_text("go\n")
+    shim.open_gate()
     answer = await creating
     process.terminate()
     await asyncio.to_thread(ended, process)

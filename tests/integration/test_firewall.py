@@ -8,6 +8,7 @@ import pytest
 from shim import firewall
 from shim.firewall import FirewallError
 from shim.model import EndpointID
+from tests.integration.host import run
 
 ENDPOINT = EndpointID("4f1c" * 16)
 OTHER = EndpointID("5e2d" * 16)
@@ -17,15 +18,23 @@ MAPPINGS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _empty_tables() -> Iterator[None]:
+    """Other tests of this folder leave the chains that plugins make once."""
+    saved = {program: run(f"{program}-save", "-t", "filter") for program in ("iptables", "ip6tables")}
+    for program in saved:
+        run(program, "-F")
+        run(program, "-X")
+    yield
+    for program, rules in saved.items():
+        subprocess.run([f"{program}-restore"], input=rules, text=True, check=True)
+
+
 @pytest.fixture
-def chain() -> Iterator[None]:
+def chain() -> None:
     """The chain that the `firewall` plugin makes at its first ADD."""
     for program in ("iptables", "ip6tables"):
-        subprocess.run([program, "-N", "CNI-FORWARD"], check=True)
-    yield
-    for program in ("iptables", "ip6tables"):
-        subprocess.run([program, "-F", "CNI-FORWARD"], check=True)
-        subprocess.run([program, "-X", "CNI-FORWARD"], check=True)
+        run(program, "-N", "CNI-FORWARD")
 
 
 @pytest.mark.usefixtures("chain")
@@ -54,7 +63,7 @@ async def test_only_the_endpoints_own_rules_are_withdrawn() -> None:
 @pytest.mark.usefixtures("chain")
 async def test_what_somebody_else_removed_does_not_keep_the_rest() -> None:
     await firewall.accept(ENDPOINT, ["10.1.0.5/24"], MAPPINGS)
-    _remove_first_rule()
+    run("iptables", "-D", "CNI-FORWARD", "1")
 
     await firewall.withdraw(ENDPOINT, ["10.1.0.5/24"])
     await firewall.withdraw(ENDPOINT, ["10.1.0.5/24"])
@@ -74,10 +83,6 @@ async def test_a_host_without_iptables_is_told_so(monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(FirewallError, match=r"iptables-save: not found \(install iptables"):
         await firewall.accept(ENDPOINT, ["10.1.0.5/24"], MAPPINGS)
-
-
-def _remove_first_rule() -> None:
-    subprocess.run(["iptables", "-D", "CNI-FORWARD", "1"], check=True)
 
 
 def _rules(program: str) -> list[str]:
