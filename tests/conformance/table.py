@@ -12,7 +12,8 @@ _PAGE = """# Conformance of `shim/cni`
 
 What [SPEC.md 1.1.0] and [CONVENTIONS.md] ask of a runtime, sentence by sentence, and the test that proves it.
 Sentences that bind plugins or administrators are left out, unless the runtime has a part in them. Where the
-texts only describe what a runtime does, the description is read as a demand.
+texts only describe what a runtime does, the description is read as a demand. Quotes run lists together; what
+is in square brackets is not quoted.
 
 A sandbox belongs to whoever makes it. That its owner removes it ("is responsible for cleanup of the
 container's network namespace"), and that ADD is followed by DEL even when the owner crashes in between, is

@@ -147,7 +147,7 @@ MISSHAPEN: dict[str, Any] = {
 
 @sentence(
     WELL_KNOWN_TABLE,
-    'The column "Spec and Example": each well-known capability has a shape, which the runtime is to give it.',
+    '[The column "Spec and Example" gives each capability a shape; arguments out of shape are refused.]',
 )
 @pytest.mark.parametrize("capability", MISSHAPEN)
 async def test_conventions_a_misshapen_capability_is_refused_before_a_plugin_reads_it(

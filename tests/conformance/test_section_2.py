@@ -145,7 +145,10 @@ async def test_section_2_add_is_given_every_parameter(plugins: ScriptedPlugins) 
     }
 
 
-@sentence(ADD, "The runtime will provide a JSON-serialized plugin configuration object on standard in.")
+@sentence(
+    ADD,
+    "The runtime will provide a JSON-serialized plugin configuration object (defined below) on standard in.",
+)
 async def test_section_2_add_is_given_one_plugins_configuration(plugins: ScriptedPlugins) -> None:
     plugins.write("one", answer("10.1.0.5/16"))
 
@@ -179,7 +182,10 @@ async def test_section_2_del_is_given_every_parameter_and_an_empty_namespace_whe
         }
 
 
-@sentence(DEL, "The runtime will provide a JSON-serialized plugin configuration object on standard in.")
+@sentence(
+    DEL,
+    "The runtime will provide a JSON-serialized plugin configuration object (defined below) on standard in.",
+)
 async def test_section_2_del_is_given_one_plugins_configuration(plugins: ScriptedPlugins) -> None:
     plugins.write("one", "true")
 
