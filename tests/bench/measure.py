@@ -18,15 +18,18 @@ from pathlib import Path
 from calls import CallLog, Life
 from lab.engine import IMAGE, Engine
 
-NONE, DOCKER_BRIDGE, SHIM, RUNTIME, BARE = "none", "docker-bridge", "shim", "runtime", "bare-execs"
-"""The ways: no network, Docker's own user-defined bridge, the shim; and its plugins without Docker: run by
-the shim's CNI runtime, and by nothing.
+NONE, DOCKER_BRIDGE, SHIM, BARE = "none", "docker-bridge", "shim", "bare-execs"
+"""The ways: no network, Docker's own user-defined bridge, the shim, the shim's plugins without the shim.
 
 The first three are the names of Docker networks.
 """
 
 ALONE, WIDE = 1, 10
 """Containers at a time."""
+
+RUNTIME_WIDE = 100
+"""Attachments at a time through the CNI runtime alone."""
+_RUNTIME_ROUNDS = 50
 
 _TURNS_ALONE = 3
 """Turns alone in a round, for the one turn of ten at a time."""
@@ -46,15 +49,32 @@ class Batch:
     """Seconds from the first start to the last end."""
 
 
+@dataclass(frozen=True, slots=True)
+class RuntimeAlone:
+    """ADD and DEL of bridge with host-local, one run of a plugin each, as `runtime.py` prints it."""
+
+    runtime: list[float]
+    """Seconds of each round by the CNI runtime."""
+    bare: list[float]
+    """Seconds of each round by the bare execs."""
+    runtime_wall: float
+    """Seconds that `RUNTIME_WIDE` at a time took the CNI runtime."""
+    bare_wall: float
+    """Seconds that as many took the bare execs."""
+    errors: list[str]
+    """What went wrong with those of the CNI runtime."""
+
+
 @dataclass(slots=True)
 class Measurements:
     """Everything measured on one engine. Times in seconds, memory in bytes."""
 
     engine: str
     """Its version."""
+    runtime_alone: RuntimeAlone
     batches: dict[int, dict[str, list[Batch]]] = field(
         default_factory=lambda: {
-            width: {way: [] for way in (NONE, DOCKER_BRIDGE, SHIM, RUNTIME, BARE)} for width in (ALONE, WIDE)
+            width: {way: [] for way in (NONE, DOCKER_BRIDGE, SHIM, BARE)} for width in (ALONE, WIDE)
         }
     )
     """By the number of containers at a time, then by way, one for each turn."""
@@ -69,12 +89,6 @@ class Measurements:
     """The daemon's VmHWM."""
     processor_time: float = 0.0
     """What the daemon itself used for all its containers."""
-
-
-def plugin_runs() -> int:
-    """How often plugins are run for one ADD and DEL of the chain, without those that they run themselves."""
-    chain = json.loads((_CONFLISTS / f"{_CONFLIST}.conflist").read_text())
-    return 2 * len(chain["plugins"])
 
 
 _Way = Callable[[int], Batch]
@@ -92,8 +106,10 @@ def measure(engine: Engine, rounds: int, progress: Callable[[str], None]) -> Mea
         "network", "create", "-d", "cni", "--ipam-driver", "null", "-o", f"cni.network={_CONFLIST}", SHIM
     )
     ways: dict[str, _Way] = {name: partial(_containers, engine, name) for name in (NONE, DOCKER_BRIDGE, SHIM)}
-    ways |= {RUNTIME: partial(_chain, engine, "runtime.py"), BARE: partial(_chain, engine, "bare.py")}
-    measured = Measurements(engine.docker("version", "--format", "{{.Server.Version}}").stdout.strip())
+    ways[BARE] = partial(_bare, engine)
+    progress("the CNI runtime alone")
+    version = engine.docker("version", "--format", "{{.Server.Version}}").stdout.strip()
+    measured = Measurements(version, _runtime_alone(engine))
     measured.resident_at_start = _memory(engine, "VmRSS")
     for run in ways.values():
         run(ALONE)  # the first time is not like the others: bridges and chains are made, files are read
@@ -125,15 +141,22 @@ def _containers(engine: Engine, network: str, width: int) -> Batch:
         return Batch(seconds, time.perf_counter() - start)
 
 
-def _chain(engine: Engine, script: str, width: int) -> Batch:
+def _bare(engine: Engine, width: int) -> Batch:
+    conflist = _CONFLISTS / f"{_CONFLIST}.conflist"
     command: list[str | Path] = [
         sys.executable,
-        _INSIDE / script,
-        _CONFLISTS / f"{_CONFLIST}.conflist",
+        _INSIDE / "bare.py",
+        conflist,
         engine.plugin_path,
         str(width),
     ]
     return Batch(**json.loads(engine.run(command).stdout))
+
+
+def _runtime_alone(engine: Engine) -> RuntimeAlone:
+    script: list[str | Path] = [sys.executable, _INSIDE / "runtime.py", engine.plugin_path]
+    arguments = [str(_RUNTIME_ROUNDS), str(RUNTIME_WIDE)]
+    return RuntimeAlone(**json.loads(engine.run(["unshare", "--net", *script, *arguments]).stdout))
 
 
 def _startup(engine: Engine) -> dict[str, float]:
