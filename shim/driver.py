@@ -106,7 +106,7 @@ class Driver:
             network = await self._network(request)
             telemetry.about(f"{network.cni_network}/{request.endpoint_id[:12]}")
             translate.refuse_endpoint_options(request.options)
-            conflist = self._resolver.conflist(network.cni_network)
+            conflist = await self._handover.prepare(self._resolver.conflist(network.cni_network))
             endpoint = await self._attach(await self._admit(request, network, conflist))
             reply = _created(endpoint)
             if lost := translate.not_carried(_snapshot(endpoint), endpoint, reply):

@@ -36,6 +36,20 @@ class Handover:
         self._runtime = runtime
         self._namespaces = namespaces
         self._links = links
+        self._ready: dict[str, NetworkConfigList] = {}
+        """Conflists whose plugins have said that they are ready, by name."""
+
+    async def prepare(self, conflist: NetworkConfigList) -> NetworkConfigList:
+        """The conflist in the version that its plugins speak, once they have said that they are ready.
+
+        They are asked before the first ADD since the start or since the conflist changed, not before each.
+        May raise `ConfError` as well.
+        """
+        conflist = await self._runtime.negotiated(conflist)
+        if self._ready.get(conflist.name) != conflist:
+            await self._runtime.status(conflist)
+            self._ready[conflist.name] = conflist
+        return conflist
 
     def staging(self, endpoint_id: EndpointID) -> str:
         """Path of the endpoint's staging namespace."""

@@ -11,13 +11,17 @@ def parse(text: bytes, where: str, error: type[ShimError]) -> Any:
     if not text.strip():
         raise error(f"{where}: empty")
     try:
-        return json.loads(text.decode(), parse_constant=_no_constant)
+        value = json.loads(text.decode(), parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode()
     except UnicodeDecodeError:
         raise error(f"{where}: not UTF-8") from None
+    except UnicodeEncodeError:
+        raise error(f"{where}: has half a character (a lone surrogate), which no plugin can read") from None
     except ValueError as reason:
         raise error(f"{where}: not JSON: {reason}") from None
     except RecursionError:
         raise error(f"{where}: nested too deep") from None
+    return value
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -9,10 +9,18 @@ from shim.cni.conf import NetworkConfigList
 from shim.cni.result import Result
 from shim.model import JSONObject
 
+_RESERVED = {"capabilities", "runtimeConfig", "prevResult"}
+"""Members that are the runtime's own: what a file has of them is not passed on."""
+_RESERVED_PREFIX = "cni.dev/"
+
 
 def for_network(conf: NetworkConfigList, plugin: JSONObject) -> dict[str, Any]:
     """The request of a verb that is about the network itself: STATUS or GC."""
-    request = {key: value for key, value in plugin.items() if key != "capabilities"}
+    request = {
+        key: value
+        for key, value in plugin.items()
+        if key not in _RESERVED and not key.startswith(_RESERVED_PREFIX)
+    }
     return request | {"name": conf.name, "cniVersion": conf.cni_version}
 
 

@@ -184,6 +184,7 @@ def test_a_result_by_family_survives_the_way_to_another_version_and_back(
 @example(b'{"code": ' + b"9" * 5000 + b"}", 1)
 @example(b'{"code": "7", "msg": 7}', 1)
 @example(b'{"code": -1, "msg": ""}', 1)
+@example(b'{"code": 7, "msg": "\\ud800"}', 1)
 @example(b'{"dns": {"search": ["\\ud800"]}}', 0)
 def test_whatever_a_plugin_answers_is_a_result_or_a_plugin_error_and_leaves_nothing(
     folder: Path, said: bytes, status: int
@@ -196,7 +197,8 @@ def test_whatever_a_plugin_answers_is_a_result_or_a_plugin_error_and_leaves_noth
 
         try:
             asyncio.run(runtime(plugins).add(conf("one"), ATTACHMENT))
-        except PluginError:
+        except PluginError as error:
+            str(error).encode()  # can be printed
             assert plugins.calls == ["one ADD", "one DEL"]
         else:
             assert status == 0

@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from shim.cni.conf import NetworkConfigList
 from shim.handover import Handover
 from shim.model import Endpoint, EndpointID, EndpointState, NetworkID
 from shim.net.snapshot import Link, Route, Snapshot
@@ -97,6 +98,9 @@ class ScriptedHandover(Handover):
     def of(self, call: str) -> list[EndpointID]:
         """The endpoints of all such calls, in order."""
         return [endpoint_id for name, endpoint_id in self.calls if name == call]
+
+    async def prepare(self, conflist: NetworkConfigList) -> NetworkConfigList:
+        return conflist
 
     def staging(self, endpoint_id: EndpointID) -> str:
         return f"/staging/{endpoint_id}"

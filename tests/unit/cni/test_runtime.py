@@ -135,6 +135,19 @@ async def test_add_without_a_namespace_is_refused_before_anything_runs(plugins: 
     assert plugins.calls == []
 
 
+async def test_what_only_the_runtime_may_say_is_not_taken_from_a_file(plugins: ScriptedPlugins) -> None:
+    plugins.write("one")
+    conf = _conf("one").to_json()
+    reserved = {"prevResult": {}, "runtimeConfig": {"mac": "x"}, "cni.dev/attachments": []}
+    conf["plugins"][0] |= {**reserved, "mtu": 9}
+
+    await _runtime(plugins).add(NetworkConfigList.from_json(conf, "x"), ATTACHMENT)
+
+    request = plugins.request("one", "ADD")
+    assert not set(reserved) & set(request)
+    assert request["mtu"] == 9
+
+
 async def test_a_failed_add_is_followed_by_del_of_the_whole_chain(plugins: ScriptedPlugins) -> None:
     plugins.write("one")
     plugins.write("two", FAIL_AT_ADD)
