@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from lab import newest
 from lab.errors import LabError
 from lab.progress import step
 
@@ -124,11 +125,14 @@ def _disable(package: str) -> None:
 
 
 def main() -> None:
-    """Install what `venv`, `demo` or `test` needs."""
+    """Install what `venv`, `demo` or `test` needs; tests need the newest engine and plugins as well."""
     parser = argparse.ArgumentParser(prog="python3 -m lab.setup", description=__doc__)
     parser.add_argument("purpose", choices=_PACKAGES)
     try:
-        install(_PACKAGES[parser.parse_args().purpose])
+        purpose = parser.parse_args().purpose
+        install(_PACKAGES[purpose])
+        if purpose == "test":
+            newest.root()
     except LabError as error:
         sys.exit(f"error: {error}")
 
