@@ -122,7 +122,7 @@ def _add_cni(commands: "_Commands") -> None:
             help="path of the sandbox",
         )
         parser.add_argument("-i", "--ifname", default="", help="the interface's name (default: eth0)")
-        parser.add_argument("--json", action="store_true", help="print JSON")
+        parser.add_argument("--json", action="store_true", help="print JSON, also of an error")
         parser.set_defaults(run=_cni, action=action)
 
 
@@ -154,8 +154,16 @@ def _look(arguments: argparse.Namespace) -> None:
 def _cni(arguments: argparse.Namespace) -> None:
     from shim import cni_command  # noqa: PLC0415
 
-    call = cni_command.prepare(arguments.network, arguments.netns, arguments.ifname, as_json=arguments.json)
-    sys.stdout.write(asyncio.run(cni_command.COMMANDS[arguments.action](call)))
+    command = cni_command.COMMANDS[arguments.action]
+    try:
+        call = cni_command.prepare(
+            arguments.network, arguments.netns, arguments.ifname, as_json=arguments.json
+        )
+        sys.stdout.write(asyncio.run(command(call)))
+    except ShimError as error:
+        if arguments.json:
+            sys.stdout.write(cni_command.failure(error))
+        raise
 
 
 def _version(_arguments: argparse.Namespace) -> None:

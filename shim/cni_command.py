@@ -20,11 +20,16 @@ from shim.cni.errors import CacheError, ConfError, GCError, PluginError
 from shim.cni.exec import Exec
 from shim.cni.members import Members, parse
 from shim.cni.runtime import Attachment, Runtime
+from shim.cni.versions import SUPPORTED
+from shim.errors import ShimError
 from shim.model import JSONObject
 from shim.store import Store
 
 _IFNAME = "eth0"
 _ID_BYTES = 10
+
+_INVALID_CONFIGURATION = 7
+_INTERNAL_ERROR = 999
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,16 @@ def prepare(network: str, netns: str, ifname: str, *, as_json: bool) -> Call:
         journal=Store(settings.state_dir, read_only=True),
         as_json=as_json,
     )
+
+
+def failure(error: ShimError) -> str:
+    """The error as CNI writes one, for programs. Source: CNI specification 1.1.0, section 5 "Error"."""
+    code = _INTERNAL_ERROR
+    if isinstance(error, ConfError):
+        code = _INVALID_CONFIGURATION
+    elif isinstance(error, PluginError):
+        code = error.code or _INTERNAL_ERROR
+    return _json({"cniVersion": SUPPORTED[-1], "code": code, "msg": error.cause, "details": error.cure})
 
 
 async def add(call: Call) -> str:

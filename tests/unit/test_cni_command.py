@@ -324,3 +324,28 @@ def test_version_prints_what_each_plugin_speaks(plugins: ScriptedPlugins, capsys
     assert capsys.readouterr().out == "one: 0.4.0, 1.0.0\n"
     assert cli.main(["cni", "version", "web", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"one": ["0.4.0", "1.0.0"]}
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "expected"),
+    [
+        ("""echo '{"code": 50, "msg": "no daemon"}'; exit 1""", ["status", "web"], (50, "no daemon")),
+        ("exit 1", ["status", "web"], (999, "exit status 1")),
+        ("", ["status", "nowhere"], (7, 'no CNI network "nowhere"')),
+        ("", ["check", "web", NETNS], (7, "on record")),
+    ],
+)
+def test_an_error_is_written_as_cni_writes_one_when_json_is_wanted(
+    plugins: ScriptedPlugins, capsys: Capture, script: str, arguments: list[str], expected: tuple[int, str]
+) -> None:
+    code, said = expected
+    plugins.write("one", script)
+
+    assert cli.main(["cni", *arguments, "--json"]) == 1
+
+    out, err = capsys.readouterr()
+    error = json.loads(out)
+    assert (error["cniVersion"], error["code"]) == ("1.1.0", code)
+    assert said in error["msg"]
+    assert said in err
+    assert error["details"] in err
