@@ -27,6 +27,8 @@ from shim.model import JSONObject
 
 _log = logging.getLogger(__name__)
 
+_NOT_READY = {50, 51}
+"""The error codes of STATUS by which a plugin answers, instead of failing to."""
 _CONTAINER_UNKNOWN = 3
 """The error code by which a plugin says that there is nothing to clean."""
 _TRY_LATER = 11
@@ -155,7 +157,13 @@ class Runtime:
         if not versions.at_least(conf.cni_version, versions.FIRST_WITH_GC):
             return
         for plugin in conf.plugins:
-            await self._run("STATUS", self._find(conf, plugin), request.for_network(conf, plugin))
+            path = self._find(conf, plugin)
+            try:
+                await self._run("STATUS", path, request.for_network(conf, plugin))
+            except PluginError as error:
+                if error.code not in _NOT_READY and (unspoken := await self._unspoken(conf, path)):
+                    raise unspoken from error
+                raise
 
     async def gc(self, conf: NetworkConfigList, valid: Iterable[Attachment]) -> None:
         """Let the plugins clean up what belongs to none of the `valid` attachments to this network.
@@ -179,6 +187,21 @@ class Runtime:
                     errors.append(error)
         if errors:
             raise GCError(errors)
+
+    async def _unspoken(self, conf: NetworkConfigList, path: Path) -> PluginError | None:
+        """The error of a plugin that is too old for the list, whose own words about STATUS would mislead."""
+        try:
+            known = await self._probe.versions(path, network=conf.name)
+        except PluginError:
+            return None
+        if conf.cni_version in known:
+            return None
+        return PluginError(
+            f"speaks CNI versions {', '.join(known)}, not {conf.cni_version}",
+            plugin=path.name,
+            network=conf.name,
+            cure="install newer plugins, or give the conflist a lower cniVersion",
+        )
 
     async def versions(self, kind: str, *, network: str) -> tuple[str, ...]:
         """The versions that the plugin of that type says it speaks, in its order.

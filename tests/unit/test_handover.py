@@ -58,6 +58,17 @@ async def test_a_plugin_that_is_not_ready_is_quoted_and_asked_again(
     assert plugins.calls == ["one STATUS", "one STATUS"]
 
 
+async def test_a_plugin_too_old_for_the_conflist_is_told_so(
+    handover: Handover, plugins: ScriptedPlugins
+) -> None:
+    plugins.write("one", f"{SPEAKS}; [ $CNI_COMMAND != STATUS ] || exit 1")
+
+    with pytest.raises(
+        PluginError, match=r"speaks CNI versions 1\.0\.0, not 1\.1\.0 \(install newer plugins"
+    ):
+        await handover.prepare(_conflist())
+
+
 async def test_a_conflist_that_offers_versions_is_run_in_one_that_its_plugins_speak(
     handover: Handover, plugins: ScriptedPlugins
 ) -> None:
