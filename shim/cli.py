@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed.run(parsed)
         sys.stdout.flush()
     except ShimError as error:
-        print(f"cnm-cni: {error}", file=sys.stderr)  # noqa: T201 - the command line prints
+        print(f"cnm-cni: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # as with `| head`; what is still buffered must not be written at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -136,7 +136,7 @@ def _add_flags(parser: argparse.ArgumentParser, flags: Iterable[str]) -> None:
 
 
 def _serve(arguments: argparse.Namespace) -> None:
-    from shim import daemon, telemetry  # noqa: PLC0415
+    from shim import daemon, telemetry
 
     settings = _settings(arguments)
     telemetry.start(settings.log_level)
@@ -144,15 +144,15 @@ def _serve(arguments: argparse.Namespace) -> None:
 
 
 def _look(arguments: argparse.Namespace) -> None:
-    from shim import views  # noqa: PLC0415
+    from shim import views
 
     view = views.VIEWS[arguments.view]
     text = asyncio.run(view(_settings(arguments), getattr(arguments, "id", ""), as_json=arguments.json))
-    print(text)  # noqa: T201
+    print(text)
 
 
 def _cni(arguments: argparse.Namespace) -> None:
-    from shim import cni_command  # noqa: PLC0415
+    from shim import cni_command
 
     command = cni_command.COMMANDS[arguments.action]
     try:
@@ -167,7 +167,7 @@ def _cni(arguments: argparse.Namespace) -> None:
 
 
 def _version(_arguments: argparse.Namespace) -> None:
-    print(f"cnm-cni {shim.__version__}")  # noqa: T201
+    print(f"cnm-cni {shim.__version__}")
 
 
 class _VersionAction(argparse.Action):

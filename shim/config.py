@@ -14,6 +14,9 @@ DEFAULT_FILE = Path("/etc/cnm-cni/config.yaml")
 
 _DEADLINE = "_deadline"
 
+_LONGEST = 3600
+"""Seconds that a deadline may be at most."""
+
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -114,9 +117,9 @@ def _paths(where: str, value: object) -> tuple[Path, ...]:
 
 
 def _seconds(where: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 3600:  # noqa: PLR2004
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST:
         raise ConfigError(
-            f"{where}: expected a number of seconds above 0 and up to 3600, found {_shown(value)}"
+            f"{where}: expected a number of seconds above 0 and up to {_LONGEST}, found {_shown(value)}"
         )
     return float(value)
 

@@ -125,7 +125,9 @@ def _listen(path: Path) -> Iterator[socket.socket]:
         listener.bind(str(path))
     except OSError as error:
         listener.close()
-        raise ShimError(f"{path}: cannot listen: {error.strerror or error}") from error
+        raise ShimError(
+            f"{path}: cannot listen: {error.strerror or error}", cure="give another --socket"
+        ) from error
     finally:
         os.umask(mask)
     try:

@@ -90,9 +90,15 @@ class Driver:
         network = await self._store.network(request.network_id)
         telemetry.about(network.cni_network if network else request.network_id[:12])
         await self._store.delete_network(request.network_id)
+        failures: list[ShimError] = []
         for endpoint in await self._store.endpoints():
             if endpoint.network_id == request.network_id:
-                await self.remove(endpoint.id)
+                try:
+                    await self.remove(endpoint.id)
+                except ShimError as error:  # noted in the journal, and no reason to leave the others
+                    failures.append(error)
+        if failures:
+            raise failures[0]
         return m.EmptyResponse()
 
     async def create_endpoint(self, request: m.CreateEndpointRequest) -> m.CreateEndpointResponse:
@@ -129,7 +135,7 @@ class Driver:
             if endpoint.state is not EndpointState.JOINED or endpoint.sandbox_key != request.sandbox_key:
                 endpoint = await self._advance(endpoint, Step.JOIN, sandbox_key=request.sandbox_key)
                 await self._handover.release(endpoint)
-                endpoint = await self._advance(endpoint, Step.JOINED, joined_at=time.time())
+                endpoint = await self._advance(endpoint, Step.JOINED)
             internal = network is not None and network.internal
             return translate.joined(_snapshot(endpoint), endpoint, internal=internal)
 
@@ -139,8 +145,7 @@ class Driver:
             endpoint = await self._store.endpoint(request.endpoint_id)
             if endpoint is not None:
                 telemetry.about(f"{endpoint.conflist['name']}/{endpoint.id[:12]}")
-                found = await self._handover.in_sandbox(endpoint)
-                if endpoint.state in _ATTACHED and found is not None:
+                if endpoint.state in _ATTACHED and (found := await self._handover.in_sandbox(endpoint)):
                     await self._detach(endpoint, found)
         return m.EmptyResponse()
 
@@ -217,15 +222,13 @@ class Driver:
     async def _attach(self, endpoint: Endpoint) -> Endpoint:
         try:
             attached = await self._handover.attach(endpoint)
-        except PluginError as error:
-            if error.left_behind:
+        except ShimError as error:
+            if isinstance(error, PluginError) and error.left_behind:
                 await self._advance(endpoint, Step.DETACH, last_error=str(error.cleanup_error))
             else:
                 await self._store.delete_endpoint(endpoint.id)
             raise
-        except ShimError:
-            await self._store.delete_endpoint(endpoint.id)
-            raise
+        await self._store.save_endpoint(attached)  # from here on, what undoes it needs the result
         try:
             attached = await self._handover.snapshot(attached)
             await self._handover.publish(attached)
@@ -248,7 +251,7 @@ class Driver:
             raise
         await self._advance(endpoint, Step.DETACHED, last_error="")
 
-    async def _advance(self, endpoint: Endpoint, step: Step, **changes: str | float) -> Endpoint:
+    async def _advance(self, endpoint: Endpoint, step: Step, **changes: str) -> Endpoint:
         state = lifecycle.advance(endpoint.id, endpoint.state, step)
         endpoint = replace(endpoint, state=state, **changes)  # type: ignore[arg-type]
         await self._store.save_endpoint(endpoint)

@@ -27,7 +27,7 @@ class DockerNetwork:
     options: Mapping[str, str]
     """The `-o` options."""
     containers: Mapping[EndpointID, str]
-    """Container names by endpoint. `GET /networks` leaves them out."""
+    """Container names by endpoint."""
 
 
 class Engine:
@@ -44,13 +44,6 @@ class Engine:
         """
         return self._network(await self._get(f"/networks/{network_id}"))
 
-    async def networks(self) -> list[DockerNetwork]:
-        """All networks, without their containers. Raises `UnavailableError`."""
-        networks = await self._get("/networks")
-        if not isinstance(networks, list):
-            raise self._unreachable("its list of networks is not a list")
-        return [self._network(item) for item in networks]
-
     async def _get(self, path: str) -> Any:
         timeout = aiohttp.ClientTimeout(total=self._deadline)
         connector = aiohttp.UnixConnector(path=str(self._socket))
@@ -60,7 +53,10 @@ class Engine:
                 session.get(f"http://docker{path}") as response,
             ):
                 if response.status == HTTPStatus.NOT_FOUND:
-                    raise InvalidRequestError(f"the Docker engine knows no {path.lstrip('/')}")
+                    raise InvalidRequestError(
+                        f"the Docker engine knows no {path.lstrip('/')}",
+                        cure="is docker_socket in the shim's settings that of the engine which asks?",
+                    )
                 response.raise_for_status()
                 return await response.json()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:

@@ -84,7 +84,11 @@ async def _run(*command: str, stdin: str = "") -> str:
             f"{command[0]}: not found", cure="install iptables, or publish no ports on this network"
         ) from None
     except subprocess.TimeoutExpired:
-        raise FirewallError(f"{command[0]}: no end within {2 * _WAIT} s") from None
+        raise FirewallError(
+            f"{command[0]}: no end within {2 * _WAIT} s", cure="does another program hold iptables' lock?"
+        ) from None
     if done.returncode != 0:
-        raise FirewallError(f"{command[0]}: {done.stderr or done.returncode}")
+        raise FirewallError(
+            f"{command[0]}: {done.stderr or done.returncode}", cure=f"see `iptables -S {_CHAIN}`"
+        )
     return done.stdout

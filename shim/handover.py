@@ -132,16 +132,16 @@ class Handover:
             if failure := await self._delete_without_link(endpoint):
                 raise failure from None
 
-    async def _delete_without_link(self, endpoint: Endpoint) -> PluginError | None:
+    async def _delete_without_link(self, endpoint: Endpoint) -> ShimError | None:
         """DEL in an empty namespace, after one with the link in it failed; what went wrong again.
 
         Some plugins insist on removing what their ADD did not come to make (bridge its masquerade rules),
         unless the link is gone.
         """
-        await self._namespaces.remove(endpoint.id)
         try:
+            await self._namespaces.remove(endpoint.id)
             await self._delete(endpoint, await self._namespaces.create(endpoint.id))
-        except PluginError as error:
+        except ShimError as error:
             return error
         return None
 

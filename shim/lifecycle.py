@@ -40,4 +40,6 @@ def advance(endpoint_id: EndpointID, state: EndpointState, step: Step) -> Endpoi
     try:
         return _TABLE[state][step]
     except KeyError:
-        raise ConflictError(f"endpoint {endpoint_id[:12]} is {state}: it cannot {step}") from None
+        raise ConflictError(
+            f"endpoint {endpoint_id[:12]} is {state}: it cannot {step}", cure="start the container again"
+        ) from None

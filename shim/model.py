@@ -85,7 +85,5 @@ class Endpoint:
     """The kernel's boot ID of ADD time: another one now means that nothing of it is left in the kernel."""
     created_at: float = 0.0
     """Seconds since the epoch."""
-    joined_at: float = 0.0
-    """Seconds since the epoch; 0 before Join."""
     last_error: str = ""
     """Why the last attempt to remove it failed."""

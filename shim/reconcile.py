@@ -13,7 +13,7 @@ from pathlib import Path
 from shim import telemetry
 from shim.driver import Driver, boot_id
 from shim.engine import Engine
-from shim.errors import ShimError
+from shim.errors import InvalidRequestError, ShimError
 from shim.model import Endpoint, EndpointState, NetworkID
 from shim.net.namespaces import Namespaces, is_namespace
 from shim.store import Store
@@ -83,8 +83,10 @@ class Reconciler:
 
     async def _listed(self, network_id: NetworkID) -> set[str]:
         """The endpoints that the engine lists on a network. Raises `UnavailableError`: no evidence."""
-        networks = {network.id for network in await self._engine.networks()}
-        return set((await self._engine.network(network_id)).containers) if network_id in networks else set()
+        try:
+            return set((await self._engine.network(network_id)).containers)
+        except InvalidRequestError:  # there is no such network any more
+            return set()
 
     async def _remove_stray_namespaces(self) -> None:
         """Remove staging namespaces that no endpoint in the journal owns.

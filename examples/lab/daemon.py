@@ -48,6 +48,11 @@ class Daemon:
         (pid,) = children(self._entrance.pid)
         return pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the daemon has not ended."""
+        return self._entrance.poll() is None
+
     def stop(self) -> None:
         """Ask the daemon to end, and wait for it. Raises `LabError` when it does not; it is killed then."""
         self._signal(signal.SIGTERM)

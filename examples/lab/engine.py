@@ -142,6 +142,11 @@ class Engine:
             ready=lambda: self.docker("version", check=False).returncode == 0,
         )
 
+    @property
+    def is_dockerd_running(self) -> bool:
+        """Whether there is a dockerd that has not ended."""
+        return self._dockerd is not None and self._dockerd.is_running
+
     def stop_dockerd(self) -> None:
         """Stop dockerd as a service manager would."""
         self.dockerd.stop()
@@ -172,6 +177,11 @@ class Engine:
             log=self.shim_log,
             ready=lambda: accepts(self.path("/run/docker/plugins/cni.sock")),
         )
+
+    @property
+    def is_shim_running(self) -> bool:
+        """Whether there is a shim that has not ended."""
+        return self._shim is not None and self._shim.is_running
 
     def stop_shim(self) -> None:
         """Stop the shim as a service manager would."""

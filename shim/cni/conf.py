@@ -135,12 +135,6 @@ def find(name: str, conf_dirs: Sequence[Path]) -> NetworkConfigList:
     )
 
 
-def names(conf_dirs: Sequence[Path]) -> list[str]:
-    """The names of all networks in the folders that can be read, in the order they are found."""
-    found = (conf for _, conf in _scan(conf_dirs))
-    return list(dict.fromkeys(conf.name for conf in found if isinstance(conf, NetworkConfigList)))
-
-
 def _scan(conf_dirs: Sequence[Path]) -> Iterator[tuple[Path, NetworkConfigList | ConfError]]:
     """Every file of the folders that should hold a network, with it or with why it does not."""
     for folder in conf_dirs:

@@ -129,7 +129,10 @@ class _Run:
                 return await _wait(process)
         except TimeoutError:
             await _kill(process)
-            raise self._error(f"no answer within {deadline:g} s, killed") from None
+            raise self._error(
+                f"no answer within {deadline:g} s, killed",
+                cure="what does it wait for? a slow plugin needs higher deadlines in the settings",
+            ) from None
         except asyncio.CancelledError:
             await _kill(process)
             raise

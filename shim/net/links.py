@@ -84,15 +84,6 @@ class Links:
 
         await self._run(f"stand in for {link.name} in {_shown(namespace)}", namespace, stand_in)
 
-    async def delete(self, namespace: Path | None, name: str) -> None:
-        """Delete a link; harmless when there is none of that name."""
-
-        def delete(route: IPRoute) -> None:
-            for index in route.link_lookup(ifname=name):
-                route.link("del", index=index)
-
-        await self._run(f"delete {name} in {_shown(namespace)}", namespace, delete)
-
     async def _run(self, what: str, namespace: Path | None, work: Callable[[IPRoute], _T]) -> _T:
         def with_socket() -> _T:
             with IPRoute() as route:
@@ -115,7 +106,7 @@ def _links(route: IPRoute) -> dict[int, Link]:
     for message in route.get_addr():
         # IFA_LOCAL is the link's own address, IFA_ADDRESS the peer's on a point-to-point link
         address = message.get("local") or message.get("address")
-        if not (ip_address(address).version == 6 and ip_address(address).is_link_local):  # noqa: PLR2004
+        if not (ip_address(address).version == 6 and ip_address(address).is_link_local):  # noqa: PLR2004 - IPv6
             addresses.setdefault(message["index"], []).append(f"{address}/{message['prefixlen']}")
     return {
         message["index"]: Link(

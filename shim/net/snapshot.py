@@ -1,10 +1,9 @@
 """What plugins made of a network namespace, as plain data: written at ADD, read at Join and at DEL."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-JSONObject = Mapping[str, Any]
+from shim.model import JSONObject
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pytest
 from shim.cni.cache import Cache
 from shim.cni.conf import NetworkConfigList
 from shim.cni.errors import ConfError, GCError, PluginError
+from shim.cni.result import Result
 from shim.cni.runtime import Attachment
 from tests.conformance.chains import ATTACHMENT, FAIL, answer, conf, result, runtime
 from tests.conformance.table import sentence
@@ -27,6 +28,14 @@ RUNTIME_CONFIG = "3 Deriving runtimeConfig"
 _ALONE = "mkdir {folder}/busy && seq 300000 >/dev/null && rmdir {folder}/busy"
 """What a plugin runs to fail when it is not the only one; it counts to give others the time to meet it."""
 FAIL_AT_ADD = f"[ $CNI_COMMAND = DEL ] && exit 0; {FAIL}"
+
+
+CONFIGURATION: dict[str, Any] = {"type": "one", "mtu": 1400}
+
+
+def _derived(previous: Result) -> dict[str, Any]:
+    """The request of DEL or CHECK that is derived from `CONFIGURATION`."""
+    return {"cniVersion": "1.1.0", "name": "web", **CONFIGURATION, "prevResult": previous.to_json()}
 
 
 @sentence(
@@ -381,15 +390,9 @@ async def test_section_3_delete_asks_with_the_configuration_of_add_and_its_resul
 ) -> None:
     plugins.write("one", "true")
 
-    await runtime(plugins).delete(conf({"type": "one", "mtu": 1400}), ATTACHMENT, result("10.1.0.5/16"))
+    await runtime(plugins).delete(conf(CONFIGURATION), ATTACHMENT, result("10.1.0.5/16"))
 
-    assert plugins.request("one", "DEL") == {
-        "cniVersion": "1.1.0",
-        "name": "web",
-        "type": "one",
-        "mtu": 1400,
-        "prevResult": result("10.1.0.5/16").to_json(),
-    }
+    assert plugins.request("one", "DEL") == _derived(result("10.1.0.5/16"))
 
 
 @sentence(
@@ -482,15 +485,9 @@ async def test_section_3_check_asks_with_the_configuration_of_add_and_its_result
 ) -> None:
     plugins.write("one", "true")
 
-    await runtime(plugins).check(conf({"type": "one", "mtu": 1400}), ATTACHMENT, result("10.1.0.5/16"))
+    await runtime(plugins).check(conf(CONFIGURATION), ATTACHMENT, result("10.1.0.5/16"))
 
-    assert plugins.request("one", "CHECK") == {
-        "cniVersion": "1.1.0",
-        "name": "web",
-        "type": "one",
-        "mtu": 1400,
-        "prevResult": result("10.1.0.5/16").to_json(),
-    }
+    assert plugins.request("one", "CHECK") == _derived(result("10.1.0.5/16"))
 
 
 @sentence(

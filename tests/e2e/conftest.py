@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from lab.engine import Engine
-from lab.errors import LabError
 from lab.footprint import Footprint, engine_footprint, host_footprint
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -80,13 +79,9 @@ def _conf_dirs(conf_dir: Path) -> list[Path]:
 
 
 def _restart_what_is_down(engine: Engine, conf_dir: Path) -> None:
-    try:
-        engine.shim.pid  # noqa: B018 - asked for its error
-    except LabError:
+    if not engine.is_shim_running:
         engine.start_shim(_conf_dirs(conf_dir))
-    try:
-        engine.dockerd.pid  # noqa: B018 - asked for its error
-    except LabError:
+    if not engine.is_dockerd_running:
         engine.start_dockerd()
 
 

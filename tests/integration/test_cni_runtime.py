@@ -129,7 +129,7 @@ async def test_a_published_port_reaches_the_sandbox(runtime: Runtime, sandbox: P
     conf = _conf(_bridge(leases), PORTMAP, FIREWALL)
     result = await runtime.add(conf, _attachment(sandbox))
     command = ["ip", "netns", "exec", sandbox.name, sys.executable, "-c", _SERVER]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: ASYNC220
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:  # noqa: ASYNC220 - it starts at once
         assert server.stdout
         assert await asyncio.to_thread(server.stdout.readline) == "listening\n"
         reader, writer = await asyncio.open_connection("10.111.0.1", PORT_MAPPING["hostPort"])

@@ -220,13 +220,6 @@ async def test_a_stand_in_has_name_mac_and_addresses_of_the_lost_link(
     assert not mac or link["address"] == mac
 
 
-async def test_deleting_a_link_twice_is_harmless(net: Links, veth: str) -> None:
-    await net.delete(None, veth)
-    await net.delete(None, veth)
-
-    assert veth not in links()
-
-
 # Snapshots
 
 

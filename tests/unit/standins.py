@@ -56,7 +56,6 @@ class EngineStandIn:
     async def start(self) -> None:
         """Answer from now on."""
         app = web.Application()
-        app.router.add_get("/networks", self._list)
         app.router.add_get("/networks/{id}", self._inspect)
         self._runner = web.AppRunner(app, shutdown_timeout=1)
         await self._runner.setup()
@@ -68,9 +67,6 @@ class EngineStandIn:
             await self._runner.cleanup()
         self._runner = None
         self.socket.unlink(missing_ok=True)
-
-    async def _list(self, _request: web.Request) -> web.Response:
-        return web.json_response([{**item, "Containers": None} for item in self.networks.values()])
 
     async def _inspect(self, request: web.Request) -> web.Response:
         network = self.networks.get(request.match_info["id"])
@@ -93,6 +89,8 @@ class ScriptedHandover(Handover):
         self.gate = asyncio.Event()
         """Every action waits for it; open at first."""
         self.gate.set()
+        self.published: Endpoint | None = None
+        """The record of the endpoint whose ports were published last, at that moment."""
         self._journal = store
 
     def of(self, call: str) -> list[EndpointID]:
@@ -113,7 +111,8 @@ class ScriptedHandover(Handover):
         self._fail("snapshot")
         return replace(endpoint, snapshot=SNAPSHOT.to_json())
 
-    async def publish(self, _endpoint: Endpoint) -> None:
+    async def publish(self, endpoint: Endpoint) -> None:
+        self.published = await self._journal.endpoint(endpoint.id)
         self._fail("publish")
 
     async def release(self, endpoint: Endpoint) -> None:

@@ -92,18 +92,9 @@ async def test_null_members_are_empty(answered_by: StandIn) -> None:
         always({"Id": NETWORK_ID, "Name": "web", "Internal": None, "Options": None, "Containers": None})
     )
 
-    assert await engine.network(NETWORK_ID) == DockerNetwork(NETWORK_ID, "web", False, {}, {})  # noqa: FBT003
-
-
-async def test_the_list_of_networks_is_read_without_containers(answered_by: StandIn) -> None:
-    engine = await answered_by(
-        always([{"Id": "a" * 64, "Name": "bridge"}, {"Id": "b" * 64, "Name": "web", "Options": {"k": "v"}}])
+    assert await engine.network(NETWORK_ID) == DockerNetwork(
+        NETWORK_ID, "web", internal=False, options={}, containers={}
     )
-
-    assert [(network.name, network.options) for network in await engine.networks()] == [
-        ("bridge", {}),
-        ("web", {"k": "v"}),
-    ]
 
 
 async def test_an_unknown_network_is_not_a_missing_engine(answered_by: StandIn) -> None:
@@ -117,7 +108,7 @@ async def test_an_engine_that_fails_is_unavailable(answered_by: StandIn) -> None
     engine = await answered_by(always({"message": "starting"}, status=503))
 
     with pytest.raises(UnavailableError, match="503"):
-        await engine.networks()
+        await engine.network(NETWORK_ID)
 
 
 async def test_an_engine_that_accepts_and_never_answers_is_given_up_at_the_deadline(
@@ -177,7 +168,7 @@ async def test_a_page_for_people_is_an_error(answered_by: StandIn) -> None:
     engine = await answered_by(text("<html>", content_type="text/html"))
 
     with pytest.raises(UnavailableError, match="docker_socket"):
-        await engine.networks()
+        await engine.network(NETWORK_ID)
 
 
 @pytest.mark.parametrize(
@@ -201,19 +192,11 @@ async def test_an_answer_that_describes_no_network_is_an_error(answered_by: Stan
         await engine.network(NETWORK_ID)
 
 
-@pytest.mark.parametrize("value", [None, {}, "text", 5])
-async def test_a_list_of_networks_must_be_a_list(answered_by: StandIn, value: Any) -> None:
-    engine = await answered_by(always(value))
-
-    with pytest.raises(UnavailableError, match="is not a list"):
-        await engine.networks()
-
-
 async def test_a_missing_socket_is_named_with_the_setting_that_cures_it(tmp_path: Path) -> None:
     path = tmp_path / "docker.sock"
 
     with pytest.raises(UnavailableError) as caught:
-        await Engine(path, DEADLINE).networks()
+        await Engine(path, DEADLINE).network(NETWORK_ID)
 
     assert f"cannot be asked at {path}: " in caught.value.cause
     assert "docker_socket" in caught.value.cure
@@ -225,7 +208,7 @@ async def test_a_socket_nobody_listens_on_is_unavailable(tmp_path: Path) -> None
         abandoned.bind(str(path))
 
     with pytest.raises(UnavailableError, match="docker_socket"):
-        await Engine(path, DEADLINE).networks()
+        await Engine(path, DEADLINE).network(NETWORK_ID)
 
 
 async def test_a_file_in_place_of_the_socket_is_unavailable(tmp_path: Path) -> None:
@@ -233,7 +216,7 @@ async def test_a_file_in_place_of_the_socket_is_unavailable(tmp_path: Path) -> N
     path.write_text("")
 
     with pytest.raises(UnavailableError, match="docker_socket"):
-        await Engine(path, DEADLINE).networks()
+        await Engine(path, DEADLINE).network(NETWORK_ID)
 
 
 async def test_the_engine_can_be_asked_by_many_at_once(answered_by: StandIn) -> None:

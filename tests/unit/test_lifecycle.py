@@ -36,7 +36,10 @@ def test_every_other_step_is_refused(state: EndpointState, step: Step) -> None:
 
 
 def test_a_refusal_names_the_endpoint_as_docker_shows_it_the_state_and_the_step() -> None:
-    with pytest.raises(ConflictError, match=r"^endpoint 4f1c09aab2de is joined: it cannot join$"):
+    with pytest.raises(
+        ConflictError,
+        match=r"^endpoint 4f1c09aab2de is joined: it cannot join \(start the container again\)$",
+    ):
         advance(ENDPOINT, S.JOINED, Step.JOIN)
 
 

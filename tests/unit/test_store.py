@@ -34,7 +34,6 @@ ENDPOINT = Endpoint(
     sandbox_key="/var/run/docker/netns/cccc",
     boot_id="f00",
     created_at=1700000001.5,
-    joined_at=1700000002.5,
     last_error="bridge failed: Größe",
 )
 

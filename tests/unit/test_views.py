@@ -44,7 +44,6 @@ async def shop(store: Store, docker: EngineStandIn) -> Endpoint:
         EndpointState.JOINED,
         sandbox_key=SANDBOX,
         created_at=86401.5,
-        joined_at=86402.0,
         cni_args=(("K8S_POD_NAME", "shop"), ("TENANT", "7")),
         capability_args={"portMappings": PORTS},
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shim.cni.conf import NetworkConfigList, find, names
+from shim.cni.conf import NetworkConfigList, find
 from shim.cni.errors import ConfError
 
 BRIDGE: dict[str, Any] = {"type": "bridge", "bridge": "cni0", "ipam": {"type": "host-local"}}
@@ -111,7 +111,7 @@ def test_networks_are_found_by_their_json_name_whatever_the_file_is_called(tmp_p
     _write(tmp_path, "20-second.json", {"cniVersion": "1.0.0", "name": "green", **BRIDGE})
 
     assert find("green", [tmp_path]).plugins[0]["type"] == "bridge"
-    assert names([tmp_path]) == ["blue", "green"]
+    assert find("blue", [tmp_path]).plugins[0]["type"] == "bridge"
 
 
 def test_lists_come_before_single_configurations_and_files_in_byte_order(tmp_path: Path) -> None:
@@ -164,7 +164,6 @@ def test_an_earlier_folder_wins_and_a_missing_one_counts_as_empty(tmp_path: Path
     folders = [tmp_path / "one", tmp_path / "two", tmp_path / "three"]
 
     assert find("web", folders).options["mark"] == 2
-    assert names(folders) == ["web"]
 
 
 @pytest.mark.parametrize(

@@ -168,16 +168,24 @@ async def test_a_disabled_gc_asks_nobody(runtime: Runtime, plugins: ScriptedPlug
     assert plugins.calls == []
 
 
-async def test_gc_waits_for_an_add_and_lets_no_other_begin(
-    runtime: Runtime, plugins: ScriptedPlugins, tmp_path: Path
-) -> None:
-    running, go_on = tmp_path / "running", tmp_path / "go-on"
+async def _add_under_way(
+    runtime: Runtime, plugins: ScriptedPlugins, folder: Path
+) -> tuple[asyncio.Task[Result], Path]:
+    """An ADD whose plugin runs now, and ends when something is written to the path."""
+    running, go_on = folder / "running", folder / "go-on"
     os.mkfifo(running)
     os.mkfifo(go_on)
     plugins.write("slow", f"echo here > {running}; cat {go_on}; echo '{ADD_ANSWER}'")
-    plugins.write("one")
-    first = asyncio.create_task(runtime.add(_conf("slow"), ATTACHMENT))
+    add = asyncio.create_task(runtime.add(_conf("slow"), ATTACHMENT))
     await asyncio.to_thread(running.read_text)
+    return add, go_on
+
+
+async def test_gc_waits_for_an_add_and_lets_no_other_begin(
+    runtime: Runtime, plugins: ScriptedPlugins, tmp_path: Path
+) -> None:
+    plugins.write("one")
+    first, go_on = await _add_under_way(runtime, plugins, tmp_path)
 
     known: list[Attachment] = []
     gc = asyncio.create_task(runtime.gc(_conf("one"), known))
@@ -194,13 +202,8 @@ async def test_gc_waits_for_an_add_and_lets_no_other_begin(
 async def test_calls_for_one_container_wait_for_each_other_and_those_for_others_do_not(
     runtime: Runtime, plugins: ScriptedPlugins, tmp_path: Path
 ) -> None:
-    running, go_on = tmp_path / "running", tmp_path / "go-on"
-    os.mkfifo(running)
-    os.mkfifo(go_on)
-    plugins.write("slow", f"echo here > {running}; cat {go_on}; echo '{ADD_ANSWER}'")
     plugins.write("one")
-    first = asyncio.create_task(runtime.add(_conf("slow"), ATTACHMENT))
-    await asyncio.to_thread(running.read_text)
+    first, go_on = await _add_under_way(runtime, plugins, tmp_path)
 
     second = asyncio.create_task(runtime.add(_conf("one"), Attachment("4f1c09", "/run/netns/a", "eth1")))
     await runtime.add(_conf("one"), Attachment("other", "/run/netns/b", "eth0"))
