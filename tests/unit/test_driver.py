@@ -161,6 +161,21 @@ async def test_an_endpoint_that_cannot_be_removed_outlives_its_network(
     assert await store.endpoints() == []
 
 
+@pytest.mark.usefixtures("network")
+async def test_an_endpoint_that_cannot_be_removed_does_not_keep_the_others_of_its_network(
+    driver: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    other = EndpointID("d" * 64)
+    await store.save_endpoint(endpoint(EndpointState.JOINED))
+    await store.save_endpoint(endpoint(EndpointState.JOINED, id=other))
+    handover.failures["detach"] = [DEL_FAILED]
+
+    with pytest.raises(PluginError):
+        await driver.delete_network(m.NetworkRequest(NETWORK_ID))
+
+    assert [left.id for left in await store.endpoints()] == [ENDPOINT_ID]
+
+
 async def test_deleting_an_unknown_network_is_harmless(driver: Driver) -> None:
     await driver.delete_network(m.NetworkRequest(NETWORK_ID))
 
