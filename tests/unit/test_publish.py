@@ -30,9 +30,13 @@ def published(host_port: int, *, protocol: str = "tcp", host_ip: str = "") -> Po
 def listener(family: int, kind: int, host_ip: str, port: int = 0) -> socket.socket:
     """A socket of another process of the host, as good as."""
     taken = socket.socket(family, kind)
-    taken.bind((host_ip, port))
-    if kind == socket.SOCK_STREAM:
-        taken.listen()
+    try:
+        taken.bind((host_ip, port))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+    except OSError:
+        taken.close()
+        raise
     return taken
 
 
