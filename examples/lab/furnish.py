@@ -1,7 +1,7 @@
 """The inside of a private engine's room, run as its first process by `lab.keeper`.
 
 It mounts what the engine, the shim and the plugins must have for themselves, says so, and then stays as
-the room's init. Usage: `python3 -m lab.room FOLDER [ROOT]`.
+the room's init. Usage: `python3 -m lab.furnish FOLDER [ROOT]`.
 
 The engine and the shim use their standard paths: `/run` is the room's own, what is written below `/etc`
 and `/var/lib` is thrown away, and the three folders of `STORES` are on FOLDER's disk, so that they cost

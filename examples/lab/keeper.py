@@ -40,7 +40,7 @@ def main() -> None:
     folder, cgroup, *root = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     room = subprocess.Popen(
-        [*_WITH_ME, "unshare", *_NAMESPACES, sys.executable, "-m", "lab.room", folder, *root],
+        [*_WITH_ME, "unshare", *_NAMESPACES, sys.executable, "-m", "lab.furnish", folder, *root],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
     )

@@ -1,13 +1,11 @@
 """The newest engine and plugins that Debian carries, in a cached Debian tree of their own."""
 
-import fcntl
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
+from lab.cache import cached
 from lab.errors import LabError
-from lab.progress import step
 
 SUITE = "testing"
 
@@ -23,19 +21,8 @@ _PACKAGES = (
 
 
 def root() -> Path:
-    """The Debian tree with the newest engine, built at first use (a minute, 0.6 GB). Raises `LabError`.
-
-    It is `cnm-cni-lab/<suite>` in the user's cache folder; remove it to get a newer one.
-    """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cnm-cni-lab"
-    cache.mkdir(parents=True, exist_ok=True)
-    tree = cache / SUITE
-    with (cache / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not tree.exists():
-            with step(f"Building a Debian {SUITE} tree with the newest Docker engine in {tree}"):
-                _build(tree)
-    return tree
+    """The Debian tree with the newest engine, built at first use (a minute, 0.6 GB). Raises `LabError`."""
+    return cached(SUITE, f"Building a Debian {SUITE} tree with the newest Docker engine", _build)
 
 
 def plugins(tree: Path, folder: Path) -> Path:
@@ -53,20 +40,11 @@ def plugins(tree: Path, folder: Path) -> Path:
 
 
 def _build(tree: Path) -> None:
-    unfinished = tree.with_suffix(".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
     # In namespaces of its own, so that an interrupted build leaves no process and no mount behind.
     command = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
-    command += [
-        "debootstrap",
-        "--variant=minbase",
-        f"--include={','.join(_PACKAGES)}",
-        SUITE,
-        str(unfinished),
-    ]
+    command += ["debootstrap", "--variant=minbase", f"--include={','.join(_PACKAGES)}", SUITE, str(tree)]
     build = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if build.returncode != 0:
         tail = " / ".join((build.stdout + build.stderr).strip().splitlines()[-3:])
         raise LabError(f"debootstrap of Debian {SUITE} failed: {tail}")
-    shutil.rmtree(unfinished / "var/cache/apt/archives")
-    unfinished.rename(tree)
+    shutil.rmtree(tree / "var/cache/apt/archives")

@@ -1,0 +1,214 @@
+"""A Kubernetes control plane on a LAN of its own, which engines and other programs can join.
+
+There are no kubelets and no controllers: an API server with TLS and RBAC, and its etcd, both real.
+"""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab import kubernetes
+from lab.certificates import Authority, Pair, key_pair
+from lab.daemon import Daemon
+from lab.errors import LabError
+from lab.room import Room
+
+ADDRESS = "192.0.2.1"
+"""The API server's address on the LAN."""
+SERVER = f"https://{ADDRESS}:6443"
+UPLINK = "uplink"
+"""The name of the link to the LAN in whatever has joined."""
+
+_BRIDGE = "lan0"
+_ETCD = "etcd"
+_API_SERVER = "kube-apiserver"
+
+_AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["ResponseStarted", "ResponseComplete", "Panic"],
+    "rules": [{"level": "Metadata"}],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """One request that the API server got, as its audit log has it."""
+
+    user: str
+    verb: str
+    resource: str
+    """Plural, with its subresource if any."""
+    namespace: str
+    at: str
+    """When it came, RFC 3339."""
+
+
+class Cluster(Room):
+    """A running control plane in a room of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.programs = kubernetes.programs()
+        """The folder with kubectl."""
+        self._pki = folder / "pki"
+        self._audit_log = folder / "audit.log"
+
+    def join(self, pid: int, address: str) -> None:
+        """Connect the network namespace of process `pid` to the LAN; `address` is its own there (CIDR)."""
+        port = f"port{pid}"
+        peer = ("peer", "name", UPLINK, "netns", str(pid))
+        _run("ip", "link", "add", port, "netns", str(self.pid), "type", "veth", *peer)
+        self.run(["ip", "link", "set", port, "master", _BRIDGE, "up"])
+        inside = ("nsenter", "--target", str(pid), "--net", "ip")
+        _run(*inside, "address", "add", address, "dev", UPLINK)
+        _run(*inside, "link", "set", UPLINK, "up")
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        """What kubectl prints, run as the cluster's administrator. Raises `LabError`."""
+        command = [str(self.programs / "kubectl"), *arguments]
+        environment = {"KUBECONFIG": str(self.folder / "admin.conf"), "HOME": str(self.folder)}
+        return self.run(command, stdin=stdin, check=check, environment=environment).stdout
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        """Create or change objects."""
+        listed = {"apiVersion": "v1", "kind": "List", "items": objects}
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(listed))
+
+    def token(self, namespace: str, service_account: str) -> str:
+        """A new token of that service account."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{service_account}/token"
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        answer = self.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(request))
+        token: str = json.loads(answer)["status"]["token"]
+        return token
+
+    def kubeconfig(self, name: str, user: dict[str, Any], server: str = SERVER) -> Path:
+        """A new kubeconfig file, called `name`, with that user section."""
+        cluster = {"server": server, "certificate-authority": str(self.authority.certificate)}
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "lab", "cluster": cluster}],
+            "users": [{"name": name, "user": user}],
+            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": name}}],
+            "current-context": "lab",
+        }
+        path = self.folder / f"{name}.conf"
+        path.write_text(json.dumps(content))  # JSON is YAML
+        return path
+
+    def requests(self, since: int = 0) -> list[ApiRequest]:
+        """The requests that the API server has got, but for the first `since` ones, in order."""
+        with self._audit_log.open() as log:
+            entries = [json.loads(line) for line in log]
+        return [_request(entry) for entry in entries[since:]]
+
+    @property
+    def api_server(self) -> Daemon:
+        """The running API server. Raises `LabError` when there is none."""
+        return self.daemon(_API_SERVER)
+
+    def start_etcd(self) -> None:
+        """Start etcd, with what it had stored before."""
+        urls = {"client": "http://127.0.0.1:2379", "peer": "http://127.0.0.1:2380"}
+        self.start(
+            _ETCD,
+            [
+                *(self.programs / "etcd", "--data-dir", self.folder / "etcd"),
+                *("--listen-client-urls", urls["client"], "--advertise-client-urls", urls["client"]),
+                *("--listen-peer-urls", urls["peer"]),
+            ],
+            lambda: self._answers(f"{urls['client']}/health"),
+        )
+
+    def kill_etcd(self) -> None:
+        """End etcd as a crash would."""
+        self.kill(_ETCD)
+
+    def start_api_server(self, certificate: Pair | None = None) -> None:
+        """Start the API server, with a certificate other than its own if given."""
+        serving = certificate or self._serving
+        self.start(
+            _API_SERVER,
+            [
+                self.programs / "kube-apiserver",
+                "--etcd-servers=http://127.0.0.1:2379",
+                f"--bind-address={ADDRESS}",
+                f"--client-ca-file={self.authority.certificate}",
+                f"--tls-cert-file={serving.certificate}",
+                f"--tls-private-key-file={serving.key}",
+                "--authorization-mode=RBAC",
+                "--disable-admission-plugins=ServiceAccount",
+                "--service-account-issuer=https://kubernetes.default.svc",
+                f"--service-account-key-file={self._accounts.certificate}",
+                f"--service-account-signing-key-file={self._accounts.key}",
+                f"--audit-log-path={self._audit_log}",
+                f"--audit-policy-file={self.folder / 'audit-policy.json'}",
+            ],
+            self._is_ready,
+        )
+
+    def stop_api_server(self) -> None:
+        """Stop the API server as a service manager would."""
+        self.stop(_API_SERVER)
+
+    def kill_api_server(self) -> None:
+        """End the API server as a crash would."""
+        self.kill(_API_SERVER)
+
+    def _furnish(self) -> None:
+        self._pki.mkdir()
+        self.authority = Authority(self._pki)
+        self._serving = self.authority.issue("server", "/CN=kube-apiserver", alternatives=f"IP:{ADDRESS}")
+        self._accounts = key_pair(self._pki, "accounts")
+        self._administrator = self.authority.issue("admin", "/O=system:masters/CN=admin")
+        self.kubeconfig("admin", client_certificate(self._administrator))
+        (self.folder / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
+        self.run(["ip", "link", "add", _BRIDGE, "type", "bridge"])
+        self.run(["ip", "address", "add", f"{ADDRESS}/24", "dev", _BRIDGE])
+        self.run(["ip", "link", "set", _BRIDGE, "up"])
+        self.start_etcd()
+        self.start_api_server()
+
+    def _is_ready(self) -> bool:
+        """Asked without regard to the server's certificate, which may be a wrong one on purpose."""
+        answer = self.run(
+            [
+                *(self.programs / "kubectl", "get", "--raw", "/readyz", f"--server={SERVER}"),
+                *(
+                    f"--client-certificate={self._administrator.certificate}",
+                    f"--client-key={self._administrator.key}",
+                ),
+                "--insecure-skip-tls-verify",
+            ],
+            check=False,
+        )
+        return answer.stdout == "ok"
+
+    def _answers(self, url: str) -> bool:
+        return self.run(["busybox", "wget", "-q", "-O", "-", url], check=False).returncode == 0
+
+
+def client_certificate(pair: Pair) -> dict[str, str]:
+    """The user section of a kubeconfig for a client certificate."""
+    return {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}
+
+
+def _request(entry: dict[str, Any]) -> ApiRequest:
+    about = entry.get("objectRef", {})
+    return ApiRequest(
+        user=entry["user"]["username"],
+        verb=entry["verb"],
+        resource="/".join(filter(None, (about.get("resource"), about.get("subresource")))),
+        namespace=about.get("namespace", ""),
+        at=entry["requestReceivedTimestamp"],
+    )
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise LabError(f"{' '.join(command)} failed: {done.stderr.strip()}")
