@@ -29,6 +29,12 @@ _FLAGS = {
     "--run-dir": ("PATH", "where staging namespaces stand"),
     "--docker-socket": ("PATH", "the engine's API"),
     "--log-level": ("LEVEL", "debug, info, warning or error"),
+    "--kubeconfig": ("PATH", "how to reach Kubernetes (default: KUBECONFIG)"),
+    "--node": ("NAME", "this engine's name in Kubernetes (default: the host's name)"),
+    "--add-deadline": ("SECONDS", "for one plugin run at ADD"),
+    "--delete-deadline": ("SECONDS", "for one plugin run at DEL"),
+    "--engine-deadline": ("SECONDS", "for one question to the engine"),
+    "--kubernetes-deadline": ("SECONDS", "for what network creation asks Kubernetes"),
 }
 
 _CNI_ACTIONS = {
@@ -38,12 +44,6 @@ _CNI_ACTIONS = {
     "gc": "clean up after namespaces that are gone",
     "status": "ask the plugins whether they are ready",
     "version": "print the versions that the plugins speak",
-}
-
-_DEADLINES = {
-    "add": "for one plugin run at ADD",
-    "delete": "for one plugin run at DEL",
-    "engine": "for one question to the engine",
 }
 
 
@@ -83,8 +83,6 @@ def _add_serve(commands: "_Commands") -> None:
         allow_abbrev=False,
     )
     _add_flags(serve, _FLAGS)
-    for name, text in _DEADLINES.items():
-        serve.add_argument(f"--{name}-deadline", type=float, metavar="SECONDS", help=text)
     serve.set_defaults(run=_serve)
 
 
@@ -132,7 +130,8 @@ def _add_flags(parser: argparse.ArgumentParser, flags: Iterable[str]) -> None:
     )
     for flag in flags:
         metavar, text = _FLAGS[flag]
-        parser.add_argument(flag, metavar=metavar, help=text)
+        kind = float if metavar == "SECONDS" else str
+        parser.add_argument(flag, dest=flag, type=kind, metavar=metavar, help=text)
 
 
 def _serve(arguments: argparse.Namespace) -> None:
@@ -179,9 +178,7 @@ class _VersionAction(argparse.Action):
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    known = {flag.removeprefix("--").replace("-", "_") for flag in _FLAGS}
-    known |= {f"{name}_deadline" for name in _DEADLINES}
-    given = {key: value for key, value in vars(arguments).items() if key in known and value is not None}
+    given = {key: value for key, value in vars(arguments).items() if key in _FLAGS and value is not None}
     return config.load(arguments.config, given)
 
 

@@ -11,15 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from shim import lifecycle, publish, telemetry, translate
+from shim import attached, lifecycle, publish, telemetry, translate
 from shim.cni.conf import NetworkConfigList
 from shim.cni.errors import PluginError
-from shim.cni.result import Result
 from shim.errors import InvalidRequestError, ShimError
 from shim.handover import Handover
 from shim.lifecycle import Step
-from shim.model import Endpoint, EndpointID, EndpointState, Network
-from shim.net.snapshot import Link, Snapshot
+from shim.logical import LogicalNetworks
+from shim.model import Endpoint, EndpointID, EndpointState, Network, NetworkID
+from shim.net.snapshot import Link
 from shim.resolve import Resolver
 from shim.store import Store
 from shim.wire import messages as m
@@ -32,11 +32,20 @@ _ATTACHED = (EndpointState.CREATED, EndpointState.JOINING, EndpointState.JOINED)
 class Driver:
     """The CNI driver of one engine; `name` is what the user types after `-d`."""
 
-    def __init__(self, store: Store, resolver: Resolver, handover: Handover, name: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        resolver: Resolver,
+        logical_networks: LogicalNetworks,
+        handover: Handover,
+        name: str,
+    ) -> None:
         self._store = store
         self._resolver = resolver
+        self._logical_networks = logical_networks
         self._handover = handover
         self._name = name
+        self._naming = asyncio.Lock()
         self._locks: WeakValueDictionary[EndpointID, asyncio.Lock] = WeakValueDictionary()
         self._ports = asyncio.Lock()
 
@@ -68,21 +77,21 @@ class Driver:
         return m.EmptyResponse()
 
     async def create_network(self, request: m.CreateNetworkRequest) -> m.EmptyResponse:
-        """Bind the Docker network to a CNI network, which must exist when it was given by option."""
+        """Bind the Docker network to a CNI network, which must be fit for use when it was given by option."""
         options = translate.network_options(request.options)
         telemetry.about(options.cni_network or request.network_id[:12])
         translate.refuse_docker_addresses(request.pools, self._name, options.cni_network)
-        if options.cni_network:
-            self._resolver.conflist(options.cni_network)
-        await self._store.save_network(
-            Network(
-                id=request.network_id,
-                cni_network=options.cni_network,
-                options=request.options,
-                internal=request.internal,
-                created_at=time.time(),
-            )
+        network = Network(
+            id=request.network_id,
+            cni_network=options.cni_network,
+            options=request.options,
+            internal=request.internal,
+            created_at=time.time(),
         )
+        if network.cni_network:
+            network = await self._logical_networks.bind(network)
+            self._require_plugins(network, self._logical_networks.conflist(network))
+        await self._journal(network, is_new=True)
         return m.EmptyResponse()
 
     async def delete_network(self, request: m.NetworkRequest) -> m.EmptyResponse:
@@ -109,13 +118,13 @@ class Driver:
                 return _created(known)
             if known is not None:
                 await self._remove(known)
-            network = await self._network(request)
-            telemetry.about(f"{network.cni_network}/{request.endpoint_id[:12]}")
+            network, conflist = await self.network(request.network_id)
+            telemetry.about(f"{conflist.name}/{request.endpoint_id[:12]}")
             translate.refuse_endpoint_options(request.options)
-            conflist = await self._handover.prepare(self._resolver.conflist(network.cni_network))
+            conflist = await self._handover.prepare(conflist)
             endpoint = await self._attach(await self._admit(request, network, conflist))
             reply = _created(endpoint)
-            if lost := translate.not_carried(_snapshot(endpoint), endpoint, reply):
+            if lost := translate.not_carried(attached.snapshot(endpoint), endpoint, reply):
                 _log.warning(
                     "network %s: the engine does not carry over: %s", network.cni_network, ", ".join(lost)
                 )
@@ -137,7 +146,7 @@ class Driver:
                 await self._handover.release(endpoint)
                 endpoint = await self._advance(endpoint, Step.JOINED)
             internal = network is not None and network.internal
-            return translate.joined(_snapshot(endpoint), endpoint, internal=internal)
+            return translate.joined(attached.snapshot(endpoint), endpoint, internal=internal)
 
     async def leave(self, request: m.EndpointRequest) -> m.EmptyResponse:
         """Run DEL while the sandbox lives, which saves moving the link; else DeleteEndpoint does it."""
@@ -166,6 +175,15 @@ class Driver:
         """Accept: the chain takes the ports back at DEL."""
         return m.EmptyResponse()
 
+    async def network(self, network_id: NetworkID) -> tuple[Network, NetworkConfigList]:
+        """A network and its conflist as they are now; what is new of it is journalled. Raises `ShimError`."""
+        stored = await self._store.network(network_id)
+        network = self._logical_networks.current(await self._resolver.network(network_id, stored))
+        conflist = self._logical_networks.conflist(network)
+        if network != stored:
+            await self._journal(network, is_new=stored is None)
+        return network, conflist
+
     async def remove(self, endpoint_id: EndpointID, seen: Endpoint | None = None) -> None:
         """Detach the endpoint wherever it is, and forget it; harmless when there is none.
 
@@ -178,12 +196,21 @@ class Driver:
                 telemetry.about(f"{endpoint.conflist['name']}/{endpoint.id[:12]}")
                 await self._remove(endpoint)
 
-    async def _network(self, request: m.CreateEndpointRequest) -> Network:
-        stored = await self._store.network(request.network_id)
-        network = await self._resolver.network(request.network_id, stored)
-        if network != stored:
-            await self._store.save_network(network)
-        return network
+    async def _journal(self, network: Network, *, is_new: bool) -> None:
+        """Store a network, unless its CNI name is that of another definition.
+
+        One that is not new may have been deleted meanwhile, and stays so.
+        """
+        async with self._naming:
+            self._logical_networks.refuse_collision(network, await self._store.networks())
+            save = self._store.save_network if is_new else self._store.update_network
+            await save(network)
+
+    def _require_plugins(self, network: Network, conflist: NetworkConfigList) -> None:
+        try:
+            self._handover.require(conflist)
+        except PluginError as error:
+            raise self._logical_networks.explained(network, error) from error
 
     async def _admit(
         self, request: m.CreateEndpointRequest, network: Network, conflist: NetworkConfigList
@@ -267,8 +294,4 @@ def boot_id() -> str:
 
 
 def _created(endpoint: Endpoint) -> m.CreateEndpointResponse:
-    return translate.created(Result.from_json(endpoint.result, "the journal"), _snapshot(endpoint), endpoint)
-
-
-def _snapshot(endpoint: Endpoint) -> Snapshot:
-    return Snapshot.from_json(endpoint.snapshot) if endpoint.snapshot else Snapshot()
+    return translate.created(attached.result(endpoint), attached.snapshot(endpoint), endpoint)

@@ -1,20 +1,22 @@
-"""The Docker Engine API, read only: names of networks and containers.
+"""The Docker Engine API, read only: which engine it is, and names of networks and containers.
 
 Only calls that take no container's lock are made, since the engine holds that lock while it waits
 for a driver (`GET /containers/<id>/json` would hang). Each has a deadline: while the engine starts,
 it accepts connections and answers nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
 from shim.errors import InvalidRequestError, UnavailableError
 from shim.model import EndpointID, NetworkID
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,15 @@ class DockerNetwork:
     """Container names by endpoint."""
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which engine it is."""
+
+    id: str
+    """Its own ID, as `docker info` shows it; it stays the same when the engine is upgraded."""
+    version: str
+
+
 class Engine:
     """The engine behind `socket`; `deadline` in seconds for each question."""
 
@@ -42,7 +53,11 @@ class Engine:
 
         Raises `InvalidRequestError` when there is none, `UnavailableError` when nothing answers.
         """
-        return self._network(await self._get(f"/networks/{network_id}"))
+        return self._read(await self._get(f"/networks/{network_id}"), _network, "a network")
+
+    async def identity(self) -> Identity:
+        """Which engine it is. Raises `UnavailableError` when nothing answers."""
+        return self._read(await self._get("/info"), _identity, "an engine")
 
     async def _get(self, path: str) -> Any:
         timeout = aiohttp.ClientTimeout(total=self._deadline)
@@ -65,11 +80,11 @@ class Engine:
         except (ValueError, RecursionError) as error:
             raise self._unreachable(f"its answer is not JSON: {error}") from error
 
-    def _network(self, item: Any) -> DockerNetwork:
+    def _read(self, item: Any, parse: Callable[[Any], _T], what: str) -> _T:
         try:
-            return _network(item)
+            return parse(item)
         except (KeyError, TypeError, AttributeError) as error:
-            raise self._unreachable(f"its answer does not describe a network: {error!r}") from error
+            raise self._unreachable(f"its answer does not describe {what}: {error!r}") from error
 
     def _unreachable(self, reason: str) -> UnavailableError:
         return UnavailableError(
@@ -89,3 +104,7 @@ def _network(item: Mapping[str, Any]) -> DockerNetwork:
             for container in (item.get("Containers") or {}).values()
         },
     )
+
+
+def _identity(item: Mapping[str, Any]) -> Identity:
+    return Identity(str(item["ID"]), str(item["ServerVersion"]))

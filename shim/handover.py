@@ -10,16 +10,15 @@ from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
 
-from shim import firewall
+from shim import attached, firewall
 from shim.cni.conf import NetworkConfigList
 from shim.cni.errors import PluginError
-from shim.cni.result import Result
 from shim.cni.runtime import Attachment, Runtime
 from shim.errors import ShimError
 from shim.model import Endpoint, EndpointID
 from shim.net.links import Links
 from shim.net.namespaces import Namespaces, is_namespace
-from shim.net.snapshot import Link, Snapshot
+from shim.net.snapshot import Link
 from shim.net.thread import KernelError
 from shim.translate import host_link_name
 
@@ -38,6 +37,10 @@ class Handover:
         self._links = links
         self._ready: dict[str, NetworkConfigList] = {}
         """Conflists whose plugins have said that they are ready, by name."""
+
+    def require(self, conflist: NetworkConfigList) -> None:
+        """Raises `PluginError` when a plugin of the chain is not installed."""
+        self._runtime.require(conflist)
 
     async def prepare(self, conflist: NetworkConfigList) -> NetworkConfigList:
         """The conflist in the version that its plugins speak, once they have said that they are ready.
@@ -82,7 +85,9 @@ class Handover:
     async def publish(self, endpoint: Endpoint) -> None:
         """Let other machines in to the published ports."""
         if _is_guarded(endpoint):
-            await firewall.accept(endpoint.id, _addresses(endpoint), endpoint.capability_args["portMappings"])
+            await firewall.accept(
+                endpoint.id, attached.addresses(endpoint), endpoint.capability_args["portMappings"]
+            )
 
     async def release(self, endpoint: Endpoint) -> None:
         """Put the link into the host's namespace, where the engine looks for it, and end the staging."""
@@ -96,7 +101,7 @@ class Handover:
 
     async def in_sandbox(self, endpoint: Endpoint) -> Link | None:
         """The link as it is in the sandbox; None when it is not there, or the sandbox not within reach."""
-        link = _link(endpoint)
+        link = attached.link(endpoint)
         sandbox = Path(endpoint.sandbox_key)
         if link is None or not endpoint.sandbox_key or not is_namespace(sandbox):
             return None
@@ -111,8 +116,8 @@ class Handover:
         (masquerade chains, say).
         """
         if _is_guarded(endpoint):
-            await firewall.withdraw(endpoint.id, _addresses(endpoint))
-        link = _link(endpoint)
+            await firewall.withdraw(endpoint.id, attached.addresses(endpoint))
+        link = attached.link(endpoint)
         if found and link and found.name == endpoint.ifname and _has_addresses(found, link):
             await self._delete(endpoint, Path(endpoint.sandbox_key))
         else:
@@ -161,26 +166,16 @@ class Handover:
     async def _delete(self, endpoint: Endpoint, namespace: Path) -> None:
         result = None
         if endpoint.result is not None:
-            result = Result.from_json(endpoint.result, "the journal").relocated(
+            result = attached.result(endpoint).relocated(
                 endpoint.staging, endpoint.ifname, str(namespace), endpoint.ifname
             )
         await self._runtime.delete(_conflist(endpoint), _attachment(endpoint, namespace), result)
-
-
-def _link(endpoint: Endpoint) -> Link | None:
-    """The link as it was after ADD."""
-    return Snapshot.from_json(endpoint.snapshot).link(endpoint.ifname) if endpoint.snapshot else None
 
 
 def _is_guarded(endpoint: Endpoint) -> bool:
     """Whether the endpoint publishes ports, and the `firewall` plugin stands before them."""
     types = {plugin["type"] for plugin in endpoint.conflist["plugins"]}
     return "firewall" in types and bool(endpoint.capability_args.get("portMappings"))
-
-
-def _addresses(endpoint: Endpoint) -> list[str]:
-    result = Result.from_json(endpoint.result, "the journal")
-    return [ip.address for ip in result.addresses(endpoint.ifname)]
 
 
 def _has_addresses(found: Link, link: Link) -> bool:

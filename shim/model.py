@@ -40,13 +40,30 @@ class EndpointState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Definition:
+    """A NetworkAttachmentDefinition: a logical network, as Kubernetes has it."""
+
+    namespace: str
+    name: str
+    config: str
+    """Its `spec.config`; empty when the conflist of that name on the node is meant."""
+    version: str = field(default="", compare=False)
+    """The `resourceVersion` it was read in."""
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
-    """A Docker network and the CNI network (the conflist's `name`) it is bound to."""
+    """A Docker network and what it is bound to."""
 
     id: NetworkID
     cni_network: str
-    """Empty until known: without `-o cni.network` it is the Docker network's own name, which the
-    engine tells nobody before the first endpoint."""
+    """The `name` of a conflist on the node, or `namespace/name` of a NetworkAttachmentDefinition.
+
+    Empty until known: without `-o cni.network` it is the Docker network's own name, which the
+    engine tells nobody before the first endpoint.
+    """
+    definition: Definition | None = None
+    """What the NetworkAttachmentDefinition said when it was last seen: it serves while Kubernetes is away."""
     options: Mapping[str, str] = field(default_factory=dict)
     """The `-o` options as the user typed them."""
     internal: bool = False

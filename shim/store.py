@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shim.errors import ShimError
-from shim.model import Endpoint, EndpointID, EndpointState, Network, NetworkID
+from shim.model import Definition, Endpoint, EndpointID, EndpointState, Network, NetworkID
 
 FILE_NAME = "state.db"
 
@@ -37,12 +37,16 @@ class StoreError(ShimError):
 class Store:
     """The journal in `folder`. Every call runs in one thread of its own and may raise `StoreError`.
 
-    A reader beside the daemon opens it with `read_only`; a missing file then reads as empty.
+    A reader beside the daemon opens it with `read_only`; a missing file then reads as empty. `changed` is
+    told after each change.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, read_only: bool = False, changed: Callable[[], None] = lambda: None
+    ) -> None:
         self._path = folder / FILE_NAME
         self._read_only = read_only
+        self._changed = changed
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._connection: sqlite3.Connection | None = None
 
@@ -72,6 +76,12 @@ class Store:
             "INSERT INTO networks VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
             network.id,
             json.dumps(asdict(network)),
+        )
+
+    async def update_network(self, network: Network) -> None:
+        """Replace a network; does nothing when it has been removed meanwhile."""
+        await self._write(
+            "UPDATE networks SET record = ? WHERE id = ?", json.dumps(asdict(network)), network.id
         )
 
     async def delete_network(self, network_id: NetworkID) -> None:
@@ -114,6 +124,7 @@ class Store:
         if connection is None:
             raise StoreError(f"{self._path}: the journal is not open")
         await self._run(lambda: connection.execute(sql, values))
+        self._changed()
 
     def _read(self, parse: Callable[[str], _T], record: str) -> _T:
         try:
@@ -164,7 +175,9 @@ class Store:
 
 
 def _network(record: str) -> Network:
-    return Network(**json.loads(record))
+    values = json.loads(record)
+    definition = values.get("definition")
+    return Network(**{**values, "definition": Definition(**definition) if definition else None})
 
 
 def _endpoint(record: str) -> Endpoint:

@@ -16,6 +16,11 @@ IFNAME = "eth0"
 """`CNI_IFNAME` of every attachment: the engine names the link in the sandbox anyway."""
 
 _NETWORK = "cni.network"
+_REFERENCE = re.compile(
+    r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"  # source: CNI specification 1.1.0, section 1
+    r"|[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?",  # source: RFC 1123
+    re.ASCII,
+)
 _MODE = "cni.mode"
 _ARGUMENT = "cni.args."
 _OPTIONS = (_NETWORK, _MODE, f"{_ARGUMENT}KEY")
@@ -31,7 +36,9 @@ class NetworkOptions:
     """What the `-o` options of a network mean."""
 
     cni_network: str
-    """The conflist's name; empty when not given."""
+    """The name of a conflist, or `namespace/name` of a NetworkAttachmentDefinition; empty when not given."""
+    mode: str
+    """How a container gets its link."""
     cni_args: tuple[tuple[str, str], ...]
     """Pairs for `CNI_ARGS`."""
 
@@ -43,12 +50,17 @@ def network_options(options: Mapping[str, str]) -> NetworkOptions:
             raise InvalidRequestError(
                 f"option {_MODE}={value}: unknown mode", cure=f"the mode is {_HANDOVER}"
             )
-        if key == _NETWORK and not value:
-            raise InvalidRequestError(f"option {_NETWORK} is empty", cure=f"give a name: -o {_NETWORK}=NAME")
+        if key == _NETWORK and not _REFERENCE.fullmatch(value):
+            raise InvalidRequestError(
+                f"option {_NETWORK}={value}: not the name of a network",
+                cure=f"give the name of a conflist, or of a NetworkAttachmentDefinition: "
+                f"-o {_NETWORK}=NAME or {_NETWORK}=NAMESPACE/NAME",
+            )
         if key not in (_NETWORK, _MODE) and not key.startswith((_ARGUMENT, _ENGINE_OPTIONS)):
             raise _unknown_option(key)
     return NetworkOptions(
         options.get(_NETWORK, ""),
+        options.get(_MODE, _HANDOVER),
         tuple(
             _argument(key.removeprefix(_ARGUMENT), value)
             for key, value in sorted(options.items())

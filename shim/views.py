@@ -9,12 +9,11 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from shim.cni.result import Result
+from shim import attached
 from shim.config import Settings
 from shim.engine import DockerNetwork, Engine
 from shim.errors import InvalidRequestError, UnavailableError
 from shim.model import Endpoint, Network, NetworkID, PortMapping
-from shim.net.snapshot import Snapshot
 from shim.store import Store
 
 _NOTHING = "-"
@@ -154,9 +153,7 @@ def _network(
 
 
 def _endpoint(endpoint: Endpoint, docker: DockerNetwork | None) -> dict[str, Any]:
-    result = Result.from_json(endpoint.result, "the journal")
-    ips = result.addresses(endpoint.ifname)
-    link = Snapshot.from_json(endpoint.snapshot).link(endpoint.ifname) if endpoint.snapshot else None
+    ips = attached.ips(endpoint)
     return {
         "id": endpoint.id,
         "network": {"id": endpoint.network_id, "name": docker.name if docker else ""},
@@ -165,7 +162,7 @@ def _endpoint(endpoint: Endpoint, docker: DockerNetwork | None) -> dict[str, Any
         "state": endpoint.state,
         "addresses": [ip.address for ip in ips],
         "gateways": [ip.gateway for ip in ips if ip.gateway],
-        "mac": endpoint.mac_address or (link.mac if link else ""),
+        "mac": attached.mac(endpoint),
         "ifname": endpoint.ifname,
         "sandbox": endpoint.sandbox_key,
         "portMappings": list(endpoint.capability_args.get("portMappings", ())),

@@ -203,6 +203,14 @@ class Runtime:
             cure="install newer plugins, or give the conflist a lower cniVersion",
         )
 
+    def require(self, conf: NetworkConfigList) -> None:
+        """Raises `PluginError` unless all plugins of the list are installed, those for IPAM included."""
+        for plugin in conf.plugins:
+            self._find(conf, plugin)
+            ipam = plugin.get("ipam")
+            if isinstance(ipam, dict) and ipam.get("type"):
+                self._find(conf, ipam)
+
     async def versions(self, kind: str, *, network: str) -> tuple[str, ...]:
         """The versions that the plugin of that type says it speaks, in its order.
 

@@ -63,11 +63,20 @@ def restart_shim(engine: Engine, start_shim: Callable[..., None]) -> Iterator[Re
 def test_a_missing_plugin_is_named_with_the_folders_searched(
     engine: Engine, conflist: Conflist, make: Make
 ) -> None:
-    conflist("odd", _bridge(), {"type": "no-such-plugin"})
+    conflist("odd", _bridge())
     make("net", "odd")
+    conflist("odd", _bridge(), {"type": "no-such-plugin"})
     error = _refused(engine, "net")
     assert 'plugin "no-such-plugin" (network "odd")' in error
     assert str(engine.plugin_path) in error
+
+
+def test_a_network_of_a_missing_plugin_is_not_made(engine: Engine, conflist: Conflist) -> None:
+    conflist("odd", _bridge(), {"type": "no-such-plugin"})
+    network = ("network", "create", "-d", "cni", "--ipam-driver", "null", "-o", "cni.network=odd", "net")
+    refused = engine.docker(*network, check=False)
+    assert refused.returncode != 0
+    assert 'plugin "no-such-plugin" (network "odd"): not found in' in refused.stderr
 
 
 def test_a_plugin_that_refuses_is_quoted(engine: Engine, conflist: Conflist, make: Make) -> None:

@@ -17,6 +17,7 @@ from shim.cni.runtime import Runtime
 from shim.driver import Driver
 from shim.engine import Engine
 from shim.handover import Handover
+from shim.logical import LogicalNetworks
 from shim.model import EndpointID, EndpointState, NetworkID
 from shim.net.links import Links
 from shim.net.namespaces import Namespaces
@@ -124,8 +125,10 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     thread = NetlinkThread()
     namespaces = Namespaces(thread, tmp_path / "netns")
     runtime = Runtime(Exec(lambda *_: None), [Path("/usr/lib/cni")], add_deadline=60.0, delete_deadline=60.0)
-    resolver = Resolver(Engine(tmp_path / "docker.sock", 1.0), [tmp_path / "net.d"])
-    driver = Driver(store, resolver, Handover(runtime, namespaces, Links(thread)), "cni")
+    logical_networks = LogicalNetworks([tmp_path / "net.d"])
+    resolver = Resolver(Engine(tmp_path / "docker.sock", 1.0), logical_networks)
+    handover = Handover(runtime, namespaces, Links(thread))
+    driver = Driver(store, resolver, logical_networks, handover, "cni")
     host = Host(driver, store, namespaces, tmp_path)
     host.offer(chain("bridge", tmp_path / "leases"))
     await driver.create_network(

@@ -4,15 +4,24 @@ import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from shim.cni.conf import NetworkConfigList
+from shim.driver import Driver
+from shim.engine import Engine
 from shim.handover import Handover
-from shim.model import Endpoint, EndpointID, EndpointState, NetworkID
+from shim.kube.cluster import Cluster
+from shim.kube.objects import Binding, Resource
+from shim.logical import LogicalNetworks
+from shim.model import Definition, Endpoint, EndpointID, EndpointState, NetworkID
 from shim.net.snapshot import Link, Route, Snapshot
+from shim.resolve import Resolver
 from shim.store import Store
+
+if TYPE_CHECKING:
+    from shim.kube.errors import KubeError
 
 NETWORK_ID = NetworkID("a" * 64)
 ENDPOINT_ID = EndpointID("e" * 64)
@@ -73,6 +82,46 @@ class EngineStandIn:
         return web.json_response(network or {"message": "no such network"}, status=200 if network else 404)
 
 
+class ClusterStandIn(Cluster):
+    """A cluster with the definitions and bindings given, and an API server that is away on demand."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[str, str], Definition] = {}
+        """What the watches have seen."""
+        self.unseen: dict[tuple[str, str], Definition] = {}
+        """What only the API server knows."""
+        self.listed = True
+        self.bindings: list[Binding] = []
+        self.failure: KubeError | None = None
+        self.asked: list[str] = []
+        """The definitions that the API server was asked for."""
+
+    def define(self, namespace: str, name: str, config: object, *, seen: bool = True) -> None:
+        """Let there be a NetworkAttachmentDefinition; `config` is text or JSON."""
+        text = config if isinstance(config, str) else json.dumps(config)
+        (self.known if seen else self.unseen)[namespace, name] = Definition(namespace, name, text)
+
+    def knows_all(self, _resource: Resource) -> bool:
+        return self.listed
+
+    def definition(self, namespace: str, name: str) -> Definition | None:
+        return self.known.get((namespace, name))
+
+    def definition_names(self, namespace: str) -> list[str]:
+        return [name for place, name in self.known if place == namespace]
+
+    async def ask_definition(self, namespace: str, name: str, _deadline: float) -> Definition | None:
+        self.asked.append(f"{namespace}/{name}")
+        if self.failure:
+            raise self.failure
+        return self.known.get((namespace, name)) or self.unseen.get((namespace, name))
+
+    async def binding(self, network_id: NetworkID, _deadline: float) -> Binding | None:
+        if self.failure:
+            raise self.failure
+        return next((item for item in self.bindings if item.id == network_id), None)
+
+
 class ScriptedHandover(Handover):
     """A handover that touches no kernel: it notes its calls and the journal, and fails on demand."""
 
@@ -96,6 +145,9 @@ class ScriptedHandover(Handover):
     def of(self, call: str) -> list[EndpointID]:
         """The endpoints of all such calls, in order."""
         return [endpoint_id for name, endpoint_id in self.calls if name == call]
+
+    def require(self, _conflist: NetworkConfigList) -> None:
+        self._fail("require")
 
     async def prepare(self, conflist: NetworkConfigList) -> NetworkConfigList:
         return conflist
@@ -134,6 +186,15 @@ class ScriptedHandover(Handover):
     def _fail(self, call: str) -> None:
         if self.failures.get(call):
             raise self.failures[call].pop(0)
+
+
+def driver_of(
+    store: Store, docker: Path, conf_dir: Path, handover: Handover, cluster: Cluster | None = None
+) -> Driver:
+    """A driver of the engine behind that socket, with conflists from that folder."""
+    logical_networks = LogicalNetworks([conf_dir], cluster, deadline=2.0)
+    resolver = Resolver(Engine(docker, 2.0), logical_networks, cluster, 2.0)
+    return Driver(store, resolver, logical_networks, handover, "cni")
 
 
 def endpoint(state: EndpointState, **changes: Any) -> Endpoint:

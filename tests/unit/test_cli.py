@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shim import cli, daemon, telemetry
-from shim.config import Deadlines, Settings
+from shim.config import Deadlines, Kubernetes, Settings
 from shim.errors import ShimError
 from shim.model import EndpointID, EndpointState, Network
 from shim.store import FILE_NAME, Store
@@ -95,6 +95,9 @@ def test_every_flag_of_serve_wins_over_the_file(served: list[Settings], config: 
         "--add-deadline": "1.5",
         "--delete-deadline": "2",
         "--engine-deadline": "0.25",
+        "--kubernetes-deadline": "0.5",
+        "--kubeconfig": "/f/kubeconfig",
+        "--node": "node-a",
     }
 
     assert (
@@ -111,7 +114,8 @@ def test_every_flag_of_serve_wins_over_the_file(served: list[Settings], config: 
             run_dir=Path("/f/run"),
             docker_socket=Path("/f/docker.sock"),
             log_level="error",
-            deadlines=Deadlines(1.5, 2.0, 0.25),
+            deadlines=Deadlines(1.5, 2.0, 0.25, 0.5),
+            kubernetes=Kubernetes(kubeconfig=Path("/f/kubeconfig"), node="node-a"),
         )
     ]
 

@@ -1,5 +1,6 @@
 """Settings: defaults, file, flags; each mistake names the file, the key, and what was expected."""
 
+import socket
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from shim import config
-from shim.config import Deadlines, Settings, load
+from shim.config import Deadlines, Kubernetes, Settings, load
 from shim.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "config.yaml"
@@ -63,7 +64,19 @@ def test_every_setting_is_read_from_the_file(write: WriteConfig) -> None:
         state_dir: /state
         run_dir: /run/lab
         docker_socket: /run/lab/docker.sock
-        deadlines: {add: 1, delete: 2.5, engine: 3600}
+        deadlines: {add: 1, delete: 2.5, engine: 3600, kubernetes: 3}
+        kubernetes:
+          enabled: false
+          server: https://192.0.2.1:6443/
+          token_file: /token
+          ca_file: /ca.crt
+          node: node-a.example
+          namespace: shims
+          default_namespace: team-a
+          namespaces: [team-a, team-b, team-a]
+          heartbeat: 5
+          forget_after: 60
+          status_interval: 1
         log_level: debug
         """
     )
@@ -76,7 +89,20 @@ def test_every_setting_is_read_from_the_file(write: WriteConfig) -> None:
         state_dir=Path("/state"),
         run_dir=Path("/run/lab"),
         docker_socket=Path("/run/lab/docker.sock"),
-        deadlines=Deadlines(add=1.0, delete=2.5, engine=3600.0),
+        deadlines=Deadlines(add=1.0, delete=2.5, engine=3600.0, kubernetes=3.0),
+        kubernetes=Kubernetes(
+            enabled=False,
+            server="https://192.0.2.1:6443",
+            token_file=Path("/token"),
+            ca_file=Path("/ca.crt"),
+            node="node-a.example",
+            namespace="shims",
+            default_namespace="team-a",
+            namespaces=("team-a", "team-b"),
+            heartbeat=5.0,
+            forget_after=60.0,
+            status_interval=1.0,
+        ),
         log_level="debug",
     )
 
@@ -95,18 +121,18 @@ def test_the_socket_is_named_after_the_driver_unless_it_is_set(write: WriteConfi
 
 
 def test_flags_win_over_the_file(write: WriteConfig) -> None:
-    settings = load(write("{state_dir: /file, run_dir: /file}"), {"state_dir": "/flag"})
+    settings = load(write("{state_dir: /file, run_dir: /file}"), {"--state-dir": "/flag"})
 
     assert (settings.state_dir, settings.run_dir) == (Path("/flag"), Path("/file"))
 
 
 def test_a_bad_flag_is_named_as_the_user_typed_it(write: WriteConfig) -> None:
     with pytest.raises(ConfigError, match=r"^--state-dir: expected an absolute path, found 'here'$"):
-        load(write(""), {"state_dir": "here"})
+        load(write(""), {"--state-dir": "here"})
 
 
 def test_a_deadline_given_as_a_flag_leaves_the_files_others(write: WriteConfig) -> None:
-    settings = load(write("deadlines: {add: 5, delete: 6}"), {"add_deadline": 7.5})
+    settings = load(write("deadlines: {add: 5, delete: 6}"), {"--add-deadline": 7.5})
 
     assert settings.deadlines == Deadlines(add=7.5, delete=6.0)
 
@@ -114,7 +140,7 @@ def test_a_deadline_given_as_a_flag_leaves_the_files_others(write: WriteConfig) 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), 3601.0])
 def test_a_bad_deadline_flag_is_named_as_the_user_typed_it(write: WriteConfig, value: float) -> None:
     with pytest.raises(ConfigError, match=r"^--add-deadline: expected a number of seconds"):
-        load(write(""), {"add_deadline": value})
+        load(write(""), {"--add-deadline": value})
 
 
 def test_an_unknown_key_is_refused_with_the_known_ones(write: WriteConfig) -> None:
@@ -168,29 +194,28 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
         load(path)
 
 
-@pytest.mark.parametrize("key", ["socket", "state_dir", "run_dir", "docker_socket"])
+@pytest.mark.parametrize("flag", ["--socket", "--state-dir", "--run-dir", "--docker-socket", "--kubeconfig"])
 @pytest.mark.parametrize("value", ["here", "./here", "", None, 5, True, ["/a"], "~/x", "/a\0b"])
-def test_a_path_must_be_absolute_text(key: str, value: Any) -> None:
-    with pytest.raises(ConfigError, match="expected an absolute path"):
-        load(EXAMPLE, {key: value})
+def test_a_path_must_be_absolute_text(flag: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"{flag}: expected an absolute path"):
+        load(EXAMPLE, {flag: value})
 
 
-@pytest.mark.parametrize("key", ["plugin_path", "conf_dirs"])
+@pytest.mark.parametrize("flag", ["--plugin-path", "--conf-dirs"])
 @pytest.mark.parametrize("value", [[], None, "", "/a::/b", ["/a", "b"], ["/a", None], {"/a": 1}, 5])
-def test_a_list_of_paths_must_be_absolute_and_not_empty(key: str, value: Any) -> None:
+def test_a_list_of_paths_must_be_absolute_and_not_empty(flag: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=r"expected (a list of absolute paths|an absolute path)"):
-        load(EXAMPLE, {key: value})
+        load(EXAMPLE, {flag: value})
 
 
 @pytest.mark.parametrize(
     "value", [0, -1, 3600.5, 10**400, float("nan"), float("inf"), float("-inf"), True, "60", None, [1]]
 )
-@pytest.mark.parametrize("key", ["add", "delete", "engine"])
+@pytest.mark.parametrize("key", ["add", "delete", "engine", "kubernetes"])
 def test_a_deadline_must_be_a_number_of_seconds(key: str, value: Any) -> None:
-    with pytest.raises(
-        ConfigError, match=f"deadlines: {key}: expected a number of seconds above 0 and up to"
-    ):
-        load(EXAMPLE, {"deadlines": {key: value}})
+    flag = f"--{key}-deadline"
+    with pytest.raises(ConfigError, match=f"{flag}: expected a number of seconds above 0 and up to"):
+        load(EXAMPLE, {flag: value})
 
 
 @pytest.mark.parametrize("text", [".nan", ".inf", "1e999"])
@@ -202,13 +227,60 @@ def test_yaml_spellings_of_no_number_are_no_deadline(write: WriteConfig, text: s
 @pytest.mark.parametrize("value", ["", "-", "a/b", "../cni", "a b", "cni.sock", "ä", None, 5, "a\n"])
 def test_a_driver_name_cannot_leave_the_plugin_folder(value: Any) -> None:
     with pytest.raises(ConfigError, match="expected letters, digits and '-'"):
-        load(EXAMPLE, {"driver_name": value})
+        load(EXAMPLE, {"--driver-name": value})
 
 
 @pytest.mark.parametrize("value", ["DEBUG", "warn", "", None, 10, ["info"]])
 def test_a_log_level_is_one_of_four(value: Any) -> None:
     with pytest.raises(ConfigError, match="expected one of debug, info, warning, error"):
-        load(EXAMPLE, {"log_level": value})
+        load(EXAMPLE, {"--log-level": value})
+
+
+def test_a_kubeconfig_given_as_a_flag_leaves_the_files_other_kubernetes_settings(write: WriteConfig) -> None:
+    settings = load(write("kubernetes: {node: node-a, kubeconfig: /file}"), {"--kubeconfig": "/flag"})
+
+    assert settings.kubernetes == Kubernetes(node="node-a", kubeconfig=Path("/flag"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{kubeconfig: /a, server: 'https://b', token_file: /t}", "kubeconfig and server exclude each other"),
+        ("{server: 'https://b'}", "server needs a token_file"),
+        ("{token_file: /t}", "token_file and ca_file need a server"),
+        ("{server: 'http://b', token_file: /t}", r"server: expected https://HOST\[:PORT\], found 'http://b'"),
+        ("{enabled: 1}", "enabled: expected true or false, found 1"),
+        ("{node: Node_A}", "node: expected up to 63 lower case letters, digits, '-' and '.', found 'Node_A'"),
+        ("{node: -a}", "node: expected up to 63"),
+        (f"{{node: {'a' * 64}}}", "node: expected up to 63"),
+        ("{namespace: a.b}", "namespace: expected the name of a namespace, found 'a.b'"),
+        ("{namespaces: team-a}", "namespaces: expected a list of namespaces, found 'team-a'"),
+        ("{namespaces: [team_a]}", "namespaces: expected the name of a namespace, found 'team_a'"),
+        ("{heartbeat: 0}", "heartbeat: expected a number of seconds"),
+        ("{context: lab}", "unknown key 'context'; expected one of: enabled, kubeconfig, server"),
+        ("true", "expected a mapping of settings, found True"),
+    ],
+)  # fmt: skip
+def test_mistakes_about_kubernetes_are_refused_by_key(write: WriteConfig, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=rf"config\.yaml: kubernetes: {words}"):
+        load(write(f"kubernetes: {text}"))
+
+
+@pytest.mark.parametrize(
+    ("host", "node"),
+    [
+        ("Host-7.example", "host-7.example"),
+        ("my_host", "my-host"),
+        ("-x-" + "a" * 70, "x-" + "a" * 60),
+        ("__", "node"),
+    ],
+)
+def test_the_nodes_name_is_the_hosts_as_far_as_a_node_can_have_it(
+    monkeypatch: pytest.MonkeyPatch, host: str, node: str
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: host)
+
+    assert Kubernetes().node == node
 
 
 def test_the_example_shows_the_defaults() -> None:
@@ -218,7 +290,7 @@ def test_the_example_shows_the_defaults() -> None:
 def test_the_example_mentions_every_setting() -> None:
     text = EXAMPLE.read_text()
 
-    for setting in (*fields(Settings), *fields(Deadlines)):
+    for setting in (*fields(Settings), *fields(Deadlines), *fields(Kubernetes)):
         assert f"{setting.name}:" in text, setting.name
 
 

@@ -11,14 +11,21 @@ import pytest
 
 from shim.cni.errors import ConfError, PluginError
 from shim.driver import Driver, boot_id
-from shim.engine import Engine
 from shim.errors import ConflictError, InvalidRequestError, ShimError
 from shim.model import Endpoint, EndpointID, EndpointState, Network, NetworkID
 from shim.net.thread import KernelError
-from shim.resolve import Resolver
 from shim.store import Store
 from shim.wire import messages as m
-from tests.unit.standins import ENDPOINT_ID, LINK, MAC, NETWORK_ID, EngineStandIn, ScriptedHandover, endpoint
+from tests.unit.standins import (
+    ENDPOINT_ID,
+    LINK,
+    MAC,
+    NETWORK_ID,
+    EngineStandIn,
+    ScriptedHandover,
+    driver_of,
+    endpoint,
+)
 
 SANDBOX = "/var/run/docker/netns/0123456789ab"
 CREATED = m.CreateEndpointResponse("10.1.0.5/16", "", MAC)
@@ -46,7 +53,7 @@ def handover(store: Store) -> ScriptedHandover:
 
 @pytest.fixture
 def driver(store: Store, handover: ScriptedHandover, docker: EngineStandIn, conflists: Path) -> Driver:
-    return Driver(store, Resolver(Engine(docker.socket, 2.0), [conflists]), handover, "cni")
+    return driver_of(store, docker.socket, conflists, handover)
 
 
 @pytest.fixture

@@ -10,15 +10,14 @@ import pytest
 
 from shim import reconcile
 from shim.cni.errors import PluginError
-from shim.driver import Driver, boot_id
+from shim.driver import boot_id
 from shim.engine import Engine
 from shim.model import EndpointState
 from shim.net.namespaces import Namespaces
 from shim.net.thread import NetlinkThread
 from shim.reconcile import Reconciler
-from shim.resolve import Resolver
 from shim.store import Store
-from tests.unit.standins import ENDPOINT_ID, NETWORK_ID, EngineStandIn, ScriptedHandover, endpoint
+from tests.unit.standins import ENDPOINT_ID, NETWORK_ID, EngineStandIn, ScriptedHandover, driver_of, endpoint
 
 LONG_AGO = 1.0
 LIVE_SANDBOX = "/proc/self/ns/net"
@@ -45,7 +44,7 @@ async def reconciler(
 ) -> AsyncIterator[Reconciler]:
     engine = Engine(docker.socket, 2.0)
     thread = NetlinkThread()
-    driver = Driver(store, Resolver(engine, []), handover, "cni")
+    driver = driver_of(store, docker.socket, run_dir, handover)
     yield Reconciler(driver, store, engine, Namespaces(thread, run_dir))
     thread.close()
 

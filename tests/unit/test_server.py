@@ -11,14 +11,12 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from shim.driver import Driver
-from shim.engine import Engine
 from shim.errors import ConflictError, ShimError, UnavailableError
-from shim.resolve import Resolver
 from shim.server import application
 from shim.store import Store
 from shim.wire import messages as m
 from shim.wire.protocol import CALLS, CONTENT_TYPE, Call
-from tests.unit.standins import ENDPOINT_ID, MAC, NETWORK_ID, EngineStandIn, ScriptedHandover
+from tests.unit.standins import ENDPOINT_ID, MAC, NETWORK_ID, EngineStandIn, ScriptedHandover, driver_of
 
 JOIN = "/NetworkDriver.Join"
 SANDBOX = "/var/run/docker/netns/0123456789ab"
@@ -37,7 +35,7 @@ def handover(store: Store) -> ScriptedHandover:
 def driver(store: Store, handover: ScriptedHandover, docker: EngineStandIn, tmp_path: Path) -> Driver:
     conflist = {"cniVersion": "1.0.0", "name": "web", "plugins": [{"type": "bridge"}]}
     (tmp_path / "web.conflist").write_text(json.dumps(conflist))
-    return Driver(store, Resolver(Engine(docker.socket, 2.0), [tmp_path]), handover, "cni")
+    return driver_of(store, docker.socket, tmp_path, handover)
 
 
 @pytest.fixture

@@ -60,17 +60,19 @@ def seen(*routes: Route, link: Link = LINK) -> Snapshot:
 
 
 def test_a_network_without_options_is_allowed() -> None:
-    assert network_options({}) == NetworkOptions("", ())
+    assert network_options({}) == NetworkOptions("", "handover", ())
 
 
 def test_options_name_the_cni_network_and_the_cni_args_in_a_fixed_order() -> None:
     options = {"cni.args.ZONE": "b", "cni.network": "web", "cni.args.IP": "10.1.0.9", "cni.mode": "handover"}
 
-    assert network_options(options) == NetworkOptions("web", (("IP", "10.1.0.9"), ("ZONE", "b")))
+    assert network_options(options) == NetworkOptions("web", "handover", (("IP", "10.1.0.9"), ("ZONE", "b")))
 
 
 def test_options_that_the_engine_carries_out_itself_are_allowed() -> None:
-    assert network_options({"com.docker.network.advertise_addr_nmsgs": "3"}) == NetworkOptions("", ())
+    assert network_options({"com.docker.network.advertise_addr_nmsgs": "3"}) == NetworkOptions(
+        "", "handover", ()
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,9 +95,35 @@ def test_an_unknown_option_is_refused_with_the_nearest_one_known(key: str, cure:
     assert str(refusal.value) == f"option {key}: unknown to the CNI driver ({cure})"
 
 
-def test_an_empty_network_name_is_refused() -> None:
-    with pytest.raises(InvalidRequestError, match=r"option cni\.network is empty \(give a name: "):
-        network_options({"cni.network": ""})
+@pytest.mark.parametrize("name", ["web", "Web_1.2-x", "team-a/blue", "a/b.c"])
+def test_the_name_of_a_conflist_or_of_a_definition_is_accepted(name: str) -> None:
+    assert network_options({"cni.network": name}).cni_network == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/",
+        "a/",
+        "/b",
+        "a/b/c",
+        "Team/blue",
+        "team_a/blue",
+        "a/B",
+        "a.b/c",
+        "-a",
+        "a b",
+        "a\n",
+        "a/b\n",
+        "ä",
+    ],
+)
+def test_what_cannot_name_a_network_is_refused(name: str) -> None:
+    with pytest.raises(
+        InvalidRequestError, match=r"option cni\.network=.*: not the name of a network \(give "
+    ):
+        network_options({"cni.network": name})
 
 
 def test_an_unknown_mode_is_refused() -> None:

@@ -1,0 +1,1 @@
+"""What Kubernetes says and is told. The only importer of `kubernetes`, which it loads when first used."""

@@ -1,0 +1,334 @@
+"""The API server, asked in a few verbs, each with a deadline and with errors that say what was refused.
+
+`kubernetes.aio` is loaded in a thread when it is first needed. Its answers are read raw: it would copy each
+object several times on the way.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from shim.kube.access import Access
+from shim.kube.errors import AccessError, KubeError, NotFoundError
+from shim.kube.objects import Resource
+from shim.model import JSONObject
+
+if TYPE_CHECKING:
+    from kubernetes.aio.client import CustomObjectsApi
+
+_DEADLINE = 10.0
+"""Seconds for one answer, unless the caller has less time."""
+_PAGE = 250
+"""Objects in one page of a list: what a page takes in memory is soon given back."""
+_SILENCE = 90.0
+"""Seconds without a word after which a watch counts as dead; the server sends bookmarks every minute."""
+_LONGEST_WATCH = 300
+"""Seconds after which the server ends a watch, so that watches spread again over several servers."""
+
+_MERGE_PATCH = "application/merge-patch+json"
+
+_Stamp = tuple[int, int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """A connection pool with credentials, and the files these came from as they were then."""
+
+    api: "CustomObjectsApi"
+    files: Mapping[Path, _Stamp]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the credentials have not changed since."""
+        return self.files == _stamps(self.files)
+
+
+class Client:
+    """The API server that `access` leads to. Every call may raise `KubeError` and `AccessError`.
+
+    Credentials are read again when their files change, and when the server does not accept them. `scratch`
+    is a folder for keys that are no files of their own.
+    """
+
+    def __init__(self, access: Access, scratch: Path) -> None:
+        self._access = access
+        self._scratch = scratch
+        self._session: _Session | None = None
+        self._opening = asyncio.Lock()
+
+    def __str__(self) -> str:
+        host = self._session.api.api_client.configuration.host if self._session else self._access
+        return f"Kubernetes at {host}"
+
+    async def close(self) -> None:
+        """End all connections; the next call opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.api.api_client.close()
+
+    async def get(
+        self, resource: Resource, namespace: str, name: str, *, deadline: float = _DEADLINE
+    ) -> dict[str, Any] | None:
+        """The object of that name, None when there is none; `deadline` in seconds, connecting included."""
+        try:
+            async with asyncio.timeout(deadline):
+                return await self._ask("get", resource, namespace, name)
+        except TimeoutError:
+            raise KubeError(f"{self}: no answer within {deadline:g} s") from None
+        except NotFoundError:
+            return None
+
+    async def list(
+        self, resource: Resource, namespace: str = "", *, selector: str = ""
+    ) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
+        """The objects of a kind, all namespaces' when none is given, page by page.
+
+        With each page comes the `resourceVersion` of the whole list.
+        """
+        more = ""
+        while True:
+            options = {"limit": _PAGE, "label_selector": selector or None, "_continue": more or None}
+            page = await self._ask("list", resource, namespace, **options)
+            yield page.get("items") or [], page["metadata"]["resourceVersion"]
+            more = page["metadata"].get("continue", "")
+            if not more:
+                return
+
+    async def watch(
+        self, resource: Resource, namespace: str, version: str, *, selector: str = ""
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """The events since `version`, as the server sends them, until it ends the watch.
+
+        An empty object comes first, as soon as the server has accepted.
+        """
+        response = await self._send(
+            "list",
+            resource,
+            namespace,
+            label_selector=selector or None,
+            resource_version=version,
+            watch=True,
+            allow_watch_bookmarks=True,
+            timeout_seconds=_LONGEST_WATCH,
+            _request_timeout=float(2 * _LONGEST_WATCH),
+        )
+        try:
+            yield {}
+            async for line in self._lines(response):
+                yield self._parsed(line)
+        finally:
+            response.close()
+
+    async def create(self, resource: Resource, item: JSONObject) -> dict[str, Any]:
+        """Create an object; it comes back as the server stored it."""
+        return await self._ask("create", resource, item["metadata"]["namespace"], body=item)
+
+    async def replace(self, resource: Resource, item: JSONObject) -> dict[str, Any]:
+        """Put `item` in the place of the object it was made from, unless that has changed since."""
+        meta = item["metadata"]
+        return await self._ask("replace", resource, meta["namespace"], meta["name"], body=item)
+
+    async def patch(
+        self, resource: Resource, namespace: str, name: str, change: JSONObject
+    ) -> dict[str, Any]:
+        """Merge a change into an object (RFC 7386)."""
+        return await self._ask("patch", resource, namespace, name, body=change, _content_type=_MERGE_PATCH)
+
+    async def patch_status(
+        self, resource: Resource, namespace: str, name: str, status: JSONObject
+    ) -> dict[str, Any]:
+        """Merge a change into the status of an object (RFC 7386)."""
+        return await self._ask(
+            "patch",
+            resource,
+            namespace,
+            name,
+            subresource="_status",
+            body={"status": status},
+            _content_type=_MERGE_PATCH,
+        )
+
+    async def delete(self, resource: Resource, namespace: str, name: str) -> None:
+        """Delete an object; harmless when there is none."""
+        with contextlib.suppress(NotFoundError):
+            await self._ask("delete", resource, namespace, name)
+
+    async def _ask(
+        self, verb: str, resource: Resource, namespace: str, *names: str, **options: Any
+    ) -> dict[str, Any]:
+        """The object in the answer."""
+        response = await self._send(verb, resource, namespace, *names, _request_timeout=_DEADLINE, **options)
+        try:
+            return self._parsed(await response.read())
+        except _TRANSPORT as error:
+            raise self._unreached(error) from error
+
+    async def _send(
+        self, verb: str, resource: Resource, namespace: str, *names: str, **options: Any
+    ) -> aiohttp.ClientResponse:
+        """The answer, accepted and not read yet."""
+        with contextlib.suppress(_OutdatedError):
+            return await self._attempt(verb, resource, namespace, *names, **options)
+        return await self._attempt(verb, resource, namespace, *names, **options)
+
+    async def _attempt(
+        self,
+        verb: str,
+        resource: Resource,
+        namespace: str,
+        *names: str,
+        subresource: str = "",
+        **options: Any,
+    ) -> aiohttp.ClientResponse:
+        """Raises `_OutdatedError` when another attempt, with the credentials as they are now, may help."""
+        session = await self._current()
+        scope = "namespaced_custom_object" if namespace else "custom_object_for_all_namespaces"
+        place = (namespace, resource.plural) if namespace else (resource.plural,)
+        send = getattr(session.api, f"{verb}_{scope}{subresource}_without_preload_content")
+        try:
+            response: aiohttp.ClientResponse = await send(
+                resource.group, resource.version, *place, *names, **options
+            )
+        except _TRANSPORT as error:
+            if session is not self._session:  # closed meanwhile, for newer credentials
+                raise _OutdatedError(f"{self}: {_reason(error)}") from error
+            raise self._unreached(error) from error
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            refusal = await self._refused(response, resource)
+            if session is self._session:
+                await self.close()
+            raise _OutdatedError(refusal.cause, code=refusal.code, cure=refusal.cure)
+        if response.status >= HTTPStatus.BAD_REQUEST:
+            raise await self._refused(response, resource)
+        return response
+
+    async def _current(self) -> _Session:
+        async with self._opening:
+            if self._session is not None and not self._session.is_current:
+                await self.close()
+            if self._session is None:
+                self._session = await self._open()
+            return self._session
+
+    async def _open(self) -> _Session:
+        # All that is imported below, so that the event loop does not stand still for it.
+        for module in ("kubernetes.aio.client.api.custom_objects_api", "kubernetes.aio.config"):
+            await asyncio.to_thread(importlib.import_module, module)
+        from kubernetes.aio.client import ApiClient, CustomObjectsApi  # noqa: PLC0415
+
+        try:
+            self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise AccessError(f"{self._scratch}: cannot be made: {error.strerror}") from error
+        configuration = await self._access.load(self._scratch)
+        files = _stamps(self._access.files(configuration))
+        try:
+            api_client = await asyncio.to_thread(ApiClient, configuration)  # reads the certificates
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            raise AccessError(f"{self._access}: certificates cannot be used: {error}") from error
+        api_client.user_agent = "cnm-cni"
+        return _Session(CustomObjectsApi(api_client), files)
+
+    async def _lines(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        rest = b""
+        while True:
+            try:
+                async with asyncio.timeout(_SILENCE):
+                    chunk = await response.content.readany()
+            except _TRANSPORT as error:
+                raise self._unreached(error) from error
+            if not chunk:
+                return
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield line
+
+    def _parsed(self, text: bytes) -> dict[str, Any]:
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise KubeError(f"{self}: its answer is not JSON: {error}") from error
+        if not isinstance(value, dict):
+            raise KubeError(f"{self}: its answer is no object")
+        return value
+
+    def _unreached(self, error: Exception) -> KubeError:
+        is_untrusted = isinstance(error, aiohttp.ClientConnectorCertificateError)
+        cure = "has the server another certificate authority, or an expired certificate?"
+        return KubeError(f"{self}: {_reason(error)}", cure=cure if is_untrusted else "")
+
+    async def _refused(self, response: aiohttp.ClientResponse, resource: Resource) -> KubeError:
+        try:
+            body = await response.read()
+        except _TRANSPORT as error:
+            return self._unreached(error)
+        try:
+            said = json.loads(body)["message"]
+        except (ValueError, TypeError, KeyError):
+            said = ""
+        if response.status == HTTPStatus.NOT_FOUND:
+            if said:
+                return NotFoundError(f"{self}: {said}", code=response.status)
+            return KubeError(
+                f"{self}: knows no {resource}",
+                code=response.status,
+                cure=f"kubectl apply -f examples/kubernetes/{resource.plural}.yaml",
+            )
+        return KubeError(
+            f"{self}: {said or response.reason or response.status}",
+            code=response.status,
+            retry_after=_seconds(response.headers.get("Retry-After", "")),
+            cure=self._cure(response.status),
+        )
+
+    def _cure(self, status: int) -> str:
+        if status == HTTPStatus.UNAUTHORIZED:
+            return f"are the credentials expired? they come from {self._access}"
+        if status == HTTPStatus.FORBIDDEN:
+            return "grant it: kubectl apply -f examples/kubernetes/access.yaml"
+        return ""
+
+
+_TRANSPORT = (aiohttp.ClientError, TimeoutError, OSError, RuntimeError)
+"""What a request that gets no answer raises; `RuntimeError` when its session was closed meanwhile."""
+
+
+class _OutdatedError(KubeError):
+    """The credentials are not, or no longer, those that the server accepts."""
+
+
+def _reason(error: Exception) -> str:
+    """Why there was no answer, in a few words."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        cause = error.certificate_error
+        return f"its certificate is refused: {getattr(cause, 'verify_message', '') or cause}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or str(error.os_error)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return str(error) or type(error).__name__
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.isascii() and text.isdecimal() else 0.0
+
+
+def _stamps(files: Iterable[Path]) -> dict[Path, _Stamp]:
+    """What tells whether a file has changed; None for one that is missing."""
+    return {path: _stamp(path) for path in files}
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
