@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     _add_looking(commands, "network", "the Docker networks bound to CNI networks")
     _add_looking(commands, "endpoint", "the containers' attachments to them", show=True)
+    _add_resolve(commands)
     _add_cni(commands)
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(run=_version)
@@ -97,6 +98,24 @@ def _add_looking(commands: "_Commands", subject: str, text: str, *, show: bool =
         parser.add_argument("--json", action="store_true", help="print JSON")
         _add_flags(parser, ("--state-dir", "--docker-socket"))
         parser.set_defaults(run=_look, view=f"{subject} {action}")
+
+
+def _add_resolve(commands: "_Commands") -> None:
+    parser = commands.add_parser(
+        "resolve",
+        help="show which logical network a Docker network is, on every node",
+        description="Show which logical network a Docker network is: by this node's journal, by Kubernetes, "
+        "or by the engine.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "wanted",
+        metavar="ID|NAME",
+        help="Docker's ID or its beginning, Docker's name, or the logical network's",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_flags(parser, ("--state-dir", "--docker-socket", "--kubeconfig", "--node"))
+    parser.set_defaults(run=_resolve)
 
 
 def _add_cni(commands: "_Commands") -> None:
@@ -148,6 +167,12 @@ def _look(arguments: argparse.Namespace) -> None:
     view = views.VIEWS[arguments.view]
     text = asyncio.run(view(_settings(arguments), getattr(arguments, "id", ""), as_json=arguments.json))
     print(text)
+
+
+def _resolve(arguments: argparse.Namespace) -> None:
+    from shim import lookup
+
+    print(asyncio.run(lookup.resolve(_settings(arguments), arguments.wanted, as_json=arguments.json)))
 
 
 def _cni(arguments: argparse.Namespace) -> None:

@@ -35,7 +35,7 @@ class Deadlines:
     """One plugin run at DEL."""
     engine: float = 2.0
     """One question to the Docker Engine API."""
-    kubernetes: float = 2.5
+    kubernetes: float = 2.0
     """What `docker network create` waits for the Kubernetes API at most."""
 
 

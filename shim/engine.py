@@ -5,7 +5,7 @@ for a driver (`GET /containers/<id>/json` would hang). Each has a deadline: whil
 it accepts connections and answers nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -25,6 +25,7 @@ class DockerNetwork:
 
     id: NetworkID
     name: str
+    driver: str
     internal: bool
     options: Mapping[str, str]
     """The `-o` options."""
@@ -54,6 +55,10 @@ class Engine:
         Raises `InvalidRequestError` when there is none, `UnavailableError` when nothing answers.
         """
         return self._read(await self._get(f"/networks/{network_id}"), _network, "a network")
+
+    async def network_ids(self) -> set[NetworkID]:
+        """The IDs of all networks. Raises `UnavailableError` when nothing answers."""
+        return self._read(await self._get("/networks"), _network_ids, "networks")
 
     async def identity(self) -> Identity:
         """Which engine it is. Raises `UnavailableError` when nothing answers."""
@@ -97,6 +102,7 @@ def _network(item: Mapping[str, Any]) -> DockerNetwork:
     return DockerNetwork(
         id=NetworkID(item["Id"]),
         name=item["Name"],
+        driver=item.get("Driver", ""),
         internal=bool(item.get("Internal")),
         options=item.get("Options") or {},
         containers={
@@ -104,6 +110,10 @@ def _network(item: Mapping[str, Any]) -> DockerNetwork:
             for container in (item.get("Containers") or {}).values()
         },
     )
+
+
+def _network_ids(items: Iterable[Mapping[str, Any]]) -> set[NetworkID]:
+    return {NetworkID(item["Id"]) for item in items}
 
 
 def _identity(item: Mapping[str, Any]) -> Identity:

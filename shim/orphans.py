@@ -17,6 +17,7 @@ from shim import desired
 from shim.config import Kubernetes
 from shim.errors import ShimError
 from shim.kube.client import Client
+from shim.kube.cluster import list_bindings
 from shim.kube.lease import ROLE_LABEL, Lease
 from shim.kube.objects import DOCKER_NETWORKS, LEASES, NODE_LABEL, Binding
 from shim.presence import BEATS, ROLE, Presence
@@ -128,11 +129,5 @@ class Orphans:
         del self._nodes[node]
         _log.warning("Kubernetes: node %s has been lost for long; %d networks of it are removed", node, count)
 
-    async def _bindings(self, selector: str) -> AsyncIterator[Binding]:
-        for namespace in self._settings.namespaces or ("",):
-            async for page, _ in self._client.list(DOCKER_NETWORKS, namespace, selector=selector):
-                for item in page:
-                    try:
-                        yield Binding.from_json(item)
-                    except ValueError as error:
-                        _log.warning("Kubernetes: %s is left out: %s", item["metadata"]["name"], error)
+    def _bindings(self, selector: str) -> AsyncIterator[Binding]:
+        return list_bindings(self._client, self._settings.namespaces, selector=selector)

@@ -24,7 +24,7 @@ _INTERVAL = 30.0
 """Seconds between two rounds."""
 
 _GRACE = 60.0
-"""Seconds after its ADD during which an endpoint is left alone: the engine lists it only from Join on."""
+"""Seconds during which what is new is left alone: the engine lists an endpoint only from Join on."""
 
 
 class Reconciler:
@@ -50,7 +50,12 @@ class Reconciler:
 
     async def _repair(self) -> None:
         """One round, each part by itself: without the engine, for one, the others can be done."""
-        for part in (self._retry_failed, self._remove_left_over, self._remove_stray_namespaces):
+        for part in (
+            self._retry_failed,
+            self._remove_left_over,
+            self._remove_stray_namespaces,
+            self._forget_networks,
+        ):
             try:
                 await part()
             except ShimError as error:
@@ -98,6 +103,19 @@ class Reconciler:
         for name in names:
             if name not in known:
                 await self._namespaces.remove(name)
+
+    async def _forget_networks(self) -> None:
+        """Forget networks that were removed while the shim was down: the engine does not say so twice."""
+        used = {endpoint.network_id for endpoint in await self._store.endpoints()}
+        idle = [
+            network.id
+            for network in await self._store.networks()
+            if network.id not in used and time.time() - network.created_at > _GRACE
+        ]
+        existing = await self._engine.network_ids() if idle else set()
+        for network_id in idle:
+            if network_id not in existing:
+                await self._store.delete_network(network_id)
 
 
 def _interrupted(endpoint: Endpoint) -> bool:

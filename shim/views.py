@@ -4,19 +4,15 @@ The journal is read beside the daemon, which need not run. Names come from the e
 looking, since they can be changed; without an engine they show as `-`.
 """
 
-import json
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from shim import attached
+from shim import attached, printed
 from shim.config import Settings
 from shim.engine import DockerNetwork, Engine
 from shim.errors import InvalidRequestError, UnavailableError
 from shim.model import Endpoint, Network, NetworkID, PortMapping
 from shim.store import Store
-
-_NOTHING = "-"
 
 
 class View(Protocol):
@@ -28,12 +24,12 @@ class View(Protocol):
 
 async def networks(settings: Settings, _wanted: str, *, as_json: bool) -> str:
     """All networks, one line each."""
-    known, endpoints = await _journal(settings)
-    docker = await _docker_networks(settings, (network.id for network in known))
+    known, endpoints = await journal(settings)
+    docker = await docker_networks(settings, (network.id for network in known))
     items = [_network(network, endpoints, docker) for network in known]
     if as_json:
-        return _json(items)
-    return _table(
+        return printed.json_text(items)
+    return printed.table(
         ("NETWORK ID", "NAME", "CNI NETWORK", "ENDPOINTS"),
         [(item["id"][:12], item["name"], item["cniNetwork"], str(item["endpoints"])) for item in items],
     )
@@ -43,8 +39,8 @@ async def endpoints(settings: Settings, _wanted: str, *, as_json: bool) -> str:
     """All endpoints, one line each."""
     items = await _endpoints(settings)
     if as_json:
-        return _json(items)
-    return _table(
+        return printed.json_text(items)
+    return printed.table(
         (
             "ENDPOINT ID",
             "NETWORK",
@@ -83,10 +79,10 @@ async def endpoint(settings: Settings, wanted: str, *, as_json: bool) -> str:
         )
     (item,) = found
     if as_json:
-        return _json(item)
+        return printed.json_text(item)
     lines = {
         "endpoint": item["id"],
-        "network": f"{item['network']['name'] or _NOTHING} ({item['network']['id'][:12]})",
+        "network": f"{item['network']['name'] or printed.NOTHING} ({item['network']['id'][:12]})",
         "CNI network": item["cniNetwork"],
         "container": item["container"],
         "state": item["state"],
@@ -100,14 +96,15 @@ async def endpoint(settings: Settings, wanted: str, *, as_json: bool) -> str:
         "created": item["createdAt"],
         "last error": item["lastError"],
     }
-    return "\n".join(f"{key + ':':13}{value or _NOTHING}" for key, value in lines.items())
+    return "\n".join(f"{key + ':':13}{value or printed.NOTHING}" for key, value in lines.items())
 
 
 VIEWS: Mapping[str, View] = {"network ls": networks, "endpoint ls": endpoints, "endpoint show": endpoint}
 """The views by the words of the command line."""
 
 
-async def _journal(settings: Settings) -> tuple[list[Network], list[Endpoint]]:
+async def journal(settings: Settings) -> tuple[list[Network], list[Endpoint]]:
+    """What the daemon has on record. Raises `StoreError`."""
     store = Store(settings.state_dir, read_only=True)
     try:
         await store.open()
@@ -116,7 +113,7 @@ async def _journal(settings: Settings) -> tuple[list[Network], list[Endpoint]]:
         await store.close()
 
 
-async def _docker_networks(
+async def docker_networks(
     settings: Settings, wanted: Iterable[NetworkID]
 ) -> Mapping[NetworkID, DockerNetwork]:
     """What the engine knows of the networks; those it does not know, or cannot tell, are missing."""
@@ -133,8 +130,8 @@ async def _docker_networks(
 
 
 async def _endpoints(settings: Settings) -> list[dict[str, Any]]:
-    _, known = await _journal(settings)
-    docker = await _docker_networks(settings, (item.network_id for item in known))
+    _, known = await journal(settings)
+    docker = await docker_networks(settings, (item.network_id for item in known))
     return [_endpoint(item, docker.get(item.network_id)) for item in known]
 
 
@@ -148,7 +145,7 @@ def _network(
         "endpoints": sum(endpoint.network_id == network.id for endpoint in endpoints),
         "options": dict(network.options),
         "internal": network.internal,
-        "createdAt": _time(network.created_at),
+        "createdAt": printed.time(network.created_at),
     }
 
 
@@ -167,7 +164,7 @@ def _endpoint(endpoint: Endpoint, docker: DockerNetwork | None) -> dict[str, Any
         "sandbox": endpoint.sandbox_key,
         "portMappings": list(endpoint.capability_args.get("portMappings", ())),
         "lastError": endpoint.last_error,
-        "createdAt": _time(endpoint.created_at),
+        "createdAt": printed.time(endpoint.created_at),
         "cniArgs": dict(endpoint.cni_args),
         "capabilityArgs": endpoint.capability_args,
         "conflist": endpoint.conflist,
@@ -185,20 +182,3 @@ def _ports(mappings: Iterable[PortMapping]) -> str:
 def _host(mapping: PortMapping) -> str:
     address = mapping.get("hostIP", "")
     return f"[{address}]:" if ":" in address else f"{address}:" if address else ""
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=2)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, *([cell or _NOTHING for cell in row] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join(
-        "   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )

@@ -1,7 +1,8 @@
 """What a node knows of Kubernetes without asking: kept in memory by watches, read in microseconds."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from shim.config import Kubernetes
@@ -16,9 +17,12 @@ from shim.kube.objects import (
     Binding,
     Resource,
     definition_from_json,
+    key,
 )
 from shim.kube.watch import Scope, Watch
 from shim.model import Definition, JSONObject, NetworkID
+
+_log = logging.getLogger(__name__)
 
 
 class Cluster:
@@ -112,3 +116,19 @@ class Cluster:
 
     def _of(self, resource: Resource) -> Iterable[Watch[Any]]:
         return (watch for watch in self._watches if watch.scope.resource == resource)
+
+
+async def list_bindings(
+    client: Client, namespaces: Iterable[str], *, selector: str = ""
+) -> AsyncIterator[Binding]:
+    """All DockerNetworks of these namespaces, or of all when there are none, as they are now.
+
+    One that cannot be read is left out with a warning. Raises `KubeError` and `AccessError`.
+    """
+    for namespace in tuple(namespaces) or ("",):
+        async for page, _ in client.list(DOCKER_NETWORKS, namespace, selector=selector):
+            for item in page:
+                try:
+                    yield Binding.from_json(item)
+                except ValueError as error:
+                    _log.warning("Kubernetes: %s/%s is left out: %s", *key(item), error)

@@ -65,6 +65,7 @@ class EngineStandIn:
     async def start(self) -> None:
         """Answer from now on."""
         app = web.Application()
+        app.router.add_get("/networks", self._list)
         app.router.add_get("/networks/{id}", self._inspect)
         self._runner = web.AppRunner(app, shutdown_timeout=1)
         await self._runner.setup()
@@ -76,6 +77,9 @@ class EngineStandIn:
             await self._runner.cleanup()
         self._runner = None
         self.socket.unlink(missing_ok=True)
+
+    async def _list(self, _request: web.Request) -> web.Response:
+        return web.json_response(list(self.networks.values()))
 
     async def _inspect(self, request: web.Request) -> web.Response:
         network = self.networks.get(request.match_info["id"])

@@ -21,6 +21,7 @@ from tests.unit.standins import (
     LINK,
     MAC,
     NETWORK_ID,
+    ClusterStandIn,
     EngineStandIn,
     ScriptedHandover,
     driver_of,
@@ -181,6 +182,18 @@ async def test_an_endpoint_that_cannot_be_removed_does_not_keep_the_others_of_it
         await driver.delete_network(m.NetworkRequest(NETWORK_ID))
 
     assert [left.id for left in await store.endpoints()] == [ENDPOINT_ID]
+
+
+async def test_a_network_whose_plugins_are_missing_is_refused_and_not_stored(
+    driver: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    missing = PluginError("not found in /x", plugin="bridge", network="web")
+    handover.failures["require"] = [missing]
+
+    with pytest.raises(PluginError, match="not found in /x"):
+        await driver.create_network(network_creation({"cni.network": "web"}))
+
+    assert await store.networks() == []
 
 
 async def test_deleting_an_unknown_network_is_harmless(driver: Driver) -> None:
@@ -641,3 +654,120 @@ async def test_calls_with_nothing_to_do_succeed_also_for_unknown_ids(driver: Dri
 async def test_a_swarm_network_is_refused(driver: Driver) -> None:
     with pytest.raises(InvalidRequestError, match="belong to one engine, not to a swarm"):
         await driver.allocate_network(m.NetworkRequest(NETWORK_ID))
+
+
+# Kubernetes
+
+
+@pytest.fixture
+def cluster() -> ClusterStandIn:
+    """A cluster in which "blue" of two teams has the same CNI name."""
+    cluster = ClusterStandIn()
+    for team in ("team-a", "team-b"):
+        cluster.define(team, "blue", {"cniVersion": "1.0.0", "plugins": [{"type": "bridge"}]})
+    return cluster
+
+
+@pytest.fixture
+def with_kubernetes(
+    store: Store, handover: ScriptedHandover, docker: EngineStandIn, conflists: Path, cluster: ClusterStandIn
+) -> Driver:
+    return driver_of(store, docker.socket, conflists, handover, cluster)
+
+
+async def test_a_network_is_stored_with_its_definition(
+    with_kubernetes: Driver, store: Store, cluster: ClusterStandIn
+) -> None:
+    await with_kubernetes.create_network(network_creation({"cni.network": "team-a/blue"}))
+
+    (network,) = await store.networks()
+    assert (network.cni_network, network.definition) == ("team-a/blue", cluster.known["team-a", "blue"])
+
+
+async def test_an_endpoint_runs_the_definition_as_it_is_now_which_the_journal_keeps(
+    with_kubernetes: Driver, store: Store, cluster: ClusterStandIn
+) -> None:
+    await with_kubernetes.create_network(network_creation({"cni.network": "team-a/blue"}))
+    cluster.define("team-a", "blue", {"cniVersion": "1.0.0", "plugins": [{"type": "macvlan"}]})
+
+    await with_kubernetes.create_endpoint(creation())
+
+    assert (await stored(store)).conflist["plugins"] == [{"type": "macvlan"}]
+    (network,) = await store.networks()
+    assert network.definition == cluster.known["team-a", "blue"]
+
+
+async def test_a_definition_that_became_bad_runs_nothing_and_the_journal_keeps_the_good_one(
+    with_kubernetes: Driver, store: Store, handover: ScriptedHandover, cluster: ClusterStandIn
+) -> None:
+    await with_kubernetes.create_network(network_creation({"cni.network": "team-a/blue"}))
+    good = cluster.known["team-a", "blue"]
+    cluster.define("team-a", "blue", "{")
+
+    with pytest.raises(ConfError, match=r"team-a/blue: spec\.config: not JSON"):
+        await with_kubernetes.create_endpoint(creation())
+
+    assert handover.calls == []
+    assert [network.definition for network in await store.networks()] == [good]
+
+
+async def test_missing_plugins_of_a_definition_are_refused_with_its_name(
+    with_kubernetes: Driver, handover: ScriptedHandover
+) -> None:
+    handover.failures["require"] = [PluginError("not found in /x", plugin="bridge", network="blue")]
+
+    with pytest.raises(ConfError, match=r"NetworkAttachmentDefinition team-a/blue: plugin .*kubectl get"):
+        await with_kubernetes.create_network(network_creation({"cni.network": "team-a/blue"}))
+
+
+async def test_a_second_definition_of_the_same_cni_name_is_refused_and_not_stored(
+    with_kubernetes: Driver, store: Store
+) -> None:
+    other = network_creation({"cni.network": "team-b/blue"}, network_id=NetworkID("b" * 64))
+    await with_kubernetes.create_network(network_creation({"cni.network": "team-a/blue"}))
+
+    with pytest.raises(ConflictError, match='its CNI name is "blue", as is that of team-a/blue'):
+        await with_kubernetes.create_network(other)
+
+    assert [network.id for network in await store.networks()] == [NETWORK_ID]
+    await with_kubernetes.delete_network(m.NetworkRequest(NETWORK_ID))
+    await with_kubernetes.create_network(other)
+
+
+async def test_of_two_definitions_of_one_cni_name_at_once_one_is_refused(
+    with_kubernetes: Driver, store: Store
+) -> None:
+    requests = (
+        network_creation({"cni.network": "team-a/blue"}),
+        network_creation({"cni.network": "team-b/blue"}, network_id=NetworkID("b" * 64)),
+    )
+
+    ends = await asyncio.gather(*map(with_kubernetes.create_network, requests), return_exceptions=True)
+
+    assert sum(isinstance(end, ConflictError) for end in ends) == 1
+    assert len(await store.networks()) == 1
+
+
+async def test_a_definition_that_takes_anothers_cni_name_later_runs_nothing(
+    with_kubernetes: Driver, handover: ScriptedHandover, cluster: ClusterStandIn
+) -> None:
+    cluster.define("team-b", "red", {"cniVersion": "1.0.0", "plugins": [{"type": "bridge"}]})
+    await with_kubernetes.create_network(network_creation({"cni.network": "team-a/blue"}))
+    red = network_creation({"cni.network": "team-b/red"}, network_id=NetworkID("b" * 64))
+    await with_kubernetes.create_network(red)
+    cluster.define("team-b", "red", {"cniVersion": "1.0.0", "name": "blue", "plugins": [{"type": "bridge"}]})
+
+    with pytest.raises(ConflictError, match='its CNI name is "blue"'):
+        await with_kubernetes.create_endpoint(creation(network_id=NetworkID("b" * 64)))
+
+    assert handover.calls == []
+
+
+async def test_a_network_that_is_deleted_while_it_is_bound_does_not_come_back(
+    with_kubernetes: Driver, store: Store, network: Network
+) -> None:
+    await with_kubernetes.delete_network(m.NetworkRequest(network.id))
+
+    await with_kubernetes._journal(network, is_new=False)
+
+    assert await store.networks() == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from shim.engine import DockerNetwork, Engine
+from shim.engine import DockerNetwork, Engine, Identity
 from shim.errors import InvalidRequestError, UnavailableError
 from shim.model import EndpointID, NetworkID
 
@@ -80,6 +80,7 @@ async def test_a_network_is_read_as_the_engine_describes_it(answered_by: StandIn
     assert await engine.network(NETWORK_ID) == DockerNetwork(
         id=NETWORK_ID,
         name="web",
+        driver="cni",
         internal=True,
         options={"cni.network": "web"},
         containers={EndpointID("e" * 64): "shop", EndpointID("f" * 64): "joining"},
@@ -93,7 +94,7 @@ async def test_null_members_are_empty(answered_by: StandIn) -> None:
     )
 
     assert await engine.network(NETWORK_ID) == DockerNetwork(
-        NETWORK_ID, "web", internal=False, options={}, containers={}
+        NETWORK_ID, "web", "", internal=False, options={}, containers={}
     )
 
 
@@ -225,3 +226,17 @@ async def test_the_engine_can_be_asked_by_many_at_once(answered_by: StandIn) -> 
     networks = await asyncio.gather(*(engine.network(NETWORK_ID) for _ in range(20)))
 
     assert [network.name for network in networks] == ["web"] * 20
+
+
+async def test_the_engine_says_which_one_it_is(answered_by: StandIn) -> None:
+    engine = await answered_by(always({"ID": "ABCD:EFGH", "Name": "host", "ServerVersion": "20.10.24"}))
+
+    assert await engine.identity() == Identity("ABCD:EFGH", "20.10.24")
+
+
+@pytest.mark.parametrize("answer", [{}, {"ID": "A"}, [], None, "x"])
+async def test_an_answer_that_is_no_engines_is_refused(answered_by: StandIn, answer: Any) -> None:
+    engine = await answered_by(always(answer))
+
+    with pytest.raises(UnavailableError, match="does not describe an engine"):
+        await engine.identity()

@@ -12,7 +12,7 @@ from shim import reconcile
 from shim.cni.errors import PluginError
 from shim.driver import boot_id
 from shim.engine import Engine
-from shim.model import EndpointState
+from shim.model import EndpointState, Network, NetworkID
 from shim.net.namespaces import Namespaces
 from shim.net.thread import NetlinkThread
 from shim.reconcile import Reconciler
@@ -247,3 +247,43 @@ async def test_namespaces_that_no_endpoint_owns_are_removed_and_no_others(
     await reconciler._repair()
 
     assert names(run_dir) == [ENDPOINT_ID]
+
+
+# Networks
+
+_OTHER = NetworkID("b" * 64)
+
+
+async def test_a_network_that_was_removed_while_the_shim_was_down_is_forgotten(
+    reconciler: Reconciler, store: Store, docker: EngineStandIn
+) -> None:
+    kept = Network(NETWORK_ID, "web", created_at=LONG_AGO)
+    await store.save_network(kept)
+    await store.save_network(Network(_OTHER, "web", created_at=LONG_AGO))
+    docker.add(NETWORK_ID, "web")
+
+    await reconciler._repair()
+
+    assert await store.networks() == [kept]
+
+
+async def test_a_network_that_is_new_or_in_use_is_not_forgotten(reconciler: Reconciler, store: Store) -> None:
+    await store.save_network(Network(NETWORK_ID, "web", created_at=time.time()))
+    await store.save_network(Network(_OTHER, "web", created_at=LONG_AGO))
+    in_use = endpoint(EndpointState.JOINED, network_id=_OTHER, sandbox_key=LIVE_SANDBOX)
+    await store.save_endpoint(in_use)
+
+    await reconciler._forget_networks()
+
+    assert [network.id for network in await store.networks()] == [NETWORK_ID, _OTHER]
+
+
+async def test_while_the_engine_is_away_no_network_is_forgotten(
+    reconciler: Reconciler, store: Store, docker: EngineStandIn
+) -> None:
+    await store.save_network(Network(NETWORK_ID, "web", created_at=LONG_AGO))
+    await docker.stop()
+
+    await reconciler._repair()
+
+    assert len(await store.networks()) == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shim.model import Endpoint, EndpointID, EndpointState, Network, NetworkID
+from shim.model import Definition, Endpoint, EndpointID, EndpointState, Network, NetworkID
 from shim.store import FILE_NAME, Store, StoreError
 
 NETWORK = Network(
@@ -72,6 +72,53 @@ async def test_every_member_of_a_network_comes_back(store: Store) -> None:
     await store.save_network(NETWORK)
 
     assert await store.network(NETWORK.id) == NETWORK
+
+
+async def test_the_definition_of_a_network_comes_back(store: Store) -> None:
+    definition = Definition("team-a", "blue", '{"type": "bridge"}', "17")
+    network = replace(NETWORK, cni_network="team-a/blue", definition=definition)
+    await store.save_network(network)
+
+    (found,) = await store.networks()
+    assert found == network
+    assert found.definition is not None
+    assert found.definition.version == "17"
+
+
+async def test_a_network_of_a_shim_that_knew_no_kubernetes_is_read(store: Store) -> None:
+    record = json.dumps(
+        {"id": NETWORK.id, "cni_network": "web", "options": {}, "internal": False, "created_at": 1.0}
+    )
+    await store._write("INSERT INTO networks VALUES (?, ?)", NETWORK.id, record)
+
+    assert await store.network(NETWORK.id) == Network(NETWORK.id, "web", created_at=1.0)
+
+
+async def test_updating_replaces_a_network_and_brings_none_back(store: Store) -> None:
+    await store.save_network(NETWORK)
+    changed = replace(NETWORK, cni_network="other")
+    await store.update_network(changed)
+    assert await store.networks() == [changed]
+
+    await store.delete_network(NETWORK.id)
+    await store.update_network(changed)
+
+    assert await store.networks() == []
+
+
+async def test_each_change_is_told_once_it_is_on_disk(tmp_path: Path) -> None:
+    told: list[int] = []
+    store = Store(tmp_path / "state", changed=lambda: told.append(1))
+    await store.open()
+    await store.save_network(NETWORK)
+    await store.save_endpoint(ENDPOINT)
+    assert len(told) == 2
+
+    await store.networks()
+    await store.delete_endpoint(ENDPOINT.id)
+
+    await store.close()
+    assert len(told) == 3
 
 
 async def test_every_member_of_an_endpoint_comes_back_with_its_type(store: Store) -> None:
