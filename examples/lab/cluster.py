@@ -4,7 +4,9 @@ There are no kubelets and no controllers: an API server with TLS and RBAC, and i
 """
 
 import json
+import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,9 @@ ADDRESS = "192.0.2.1"
 SERVER = f"https://{ADDRESS}:6443"
 UPLINK = "uplink"
 """The name of the link to the LAN in whatever has joined."""
+
+_PATIENCE = 30.0
+"""Seconds that a new kind of objects may take to be served."""
 
 _BRIDGE = "lan0"
 _ETCD = "etcd"
@@ -66,11 +71,25 @@ class Cluster(Room):
         _run(*inside, "address", "add", address, "dev", UPLINK)
         _run(*inside, "link", "set", UPLINK, "up")
 
+    def accepts(self, address: str, port: int) -> bool:
+        """Whether something listens on that TCP port, as seen on the LAN."""
+        return self.run(["bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"], check=False).returncode == 0
+
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
         """What kubectl prints, run as the cluster's administrator. Raises `LabError`."""
         command = [str(self.programs / "kubectl"), *arguments]
         environment = {"KUBECONFIG": str(self.folder / "admin.conf"), "HOME": str(self.folder)}
         return self.run(command, stdin=stdin, check=check, environment=environment).stdout
+
+    def install(self, manifest: Path) -> None:
+        """Apply a file, and wait until kubectl knows the kinds of objects it defines. Raises `LabError`."""
+        self.kubectl("apply", "-f", str(manifest))
+        end = time.monotonic() + _PATIENCE
+        for kind in self.kubectl("get", "crd", "-o", "jsonpath={.items[*].metadata.name}").split():
+            while f"{kind}\n" not in self._kinds():
+                if time.monotonic() > end:
+                    raise LabError(f"the API server does not come to serve {kind}")
+                time.sleep(0.1)
 
     def apply(self, *objects: dict[str, Any]) -> None:
         """Create or change objects."""
@@ -107,6 +126,12 @@ class Cluster(Room):
         return [_request(entry) for entry in entries[since:]]
 
     @property
+    def request_count(self) -> int:
+        """How many requests the API server has got so far, for `requests`."""
+        with self._audit_log.open() as log:
+            return sum(1 for _ in log)
+
+    @property
     def api_server(self) -> Daemon:
         """The running API server. Raises `LabError` when there is none."""
         return self.daemon(_API_SERVER)
@@ -121,7 +146,7 @@ class Cluster(Room):
                 *("--listen-client-urls", urls["client"], "--advertise-client-urls", urls["client"]),
                 *("--listen-peer-urls", urls["peer"]),
             ],
-            lambda: self._answers(f"{urls['client']}/health"),
+            lambda: self.accepts("127.0.0.1", 2379),
         )
 
     def kill_etcd(self) -> None:
@@ -173,6 +198,11 @@ class Cluster(Room):
         self.start_etcd()
         self.start_api_server()
 
+    def _kinds(self) -> str:
+        """The kinds of objects that the API server serves now, whatever kubectl has cached."""
+        shutil.rmtree(self.folder / ".kube", ignore_errors=True)
+        return self.kubectl("api-resources", "-o", "name")
+
     def _is_ready(self) -> bool:
         """Asked without regard to the server's certificate, which may be a wrong one on purpose."""
         answer = self.run(
@@ -187,9 +217,6 @@ class Cluster(Room):
             check=False,
         )
         return answer.stdout == "ok"
-
-    def _answers(self, url: str) -> bool:
-        return self.run(["busybox", "wget", "-q", "-O", "-", url], check=False).returncode == 0
 
 
 def client_certificate(pair: Pair) -> dict[str, str]:

@@ -67,6 +67,15 @@ class Daemon:
         self._signal(signal.SIGKILL)
         self._entrance.wait()
 
+    def pause(self) -> None:
+        """Let the daemon do nothing, without its connections noticing."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused daemon go on, and its parent, which has stopped with it."""
+        self._signal(signal.SIGCONT)
+        self._entrance.send_signal(signal.SIGCONT)
+
     def wait(self) -> None:
         """Wait for the daemon's end."""
         self._entrance.wait()

@@ -179,6 +179,8 @@ class Room:
     def _close(self) -> None:
         keeper, self._keeper = self._keeper, None
         errors = ""
+        for daemon in self._daemons.values():
+            daemon.resume()  # a paused one would not be buried
         if keeper and keeper.returncode is None:
             _, errors = keeper.communicate()  # closes its standard input, which tells it that we are done
         for daemon in self._daemons.values():

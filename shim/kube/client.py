@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import importlib
 import json
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -310,8 +311,10 @@ def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         cause = error.certificate_error
         return f"its certificate is refused: {getattr(cause, 'verify_message', '') or cause}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or str(error.os_error)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"its name is not known: {error.os_error.strerror}"
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
+        return os.strerror(error.os_error.errno)
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) or type(error).__name__

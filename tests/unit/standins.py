@@ -46,6 +46,7 @@ class EngineStandIn:
 
     def __init__(self, socket: Path) -> None:
         self.socket = socket
+        self.id = "ABCD:EFGH"
         self.networks: dict[str, dict[str, Any]] = {}
         self._runner: web.AppRunner | None = None
 
@@ -65,6 +66,7 @@ class EngineStandIn:
     async def start(self) -> None:
         """Answer from now on."""
         app = web.Application()
+        app.router.add_get("/info", self._info)
         app.router.add_get("/networks", self._list)
         app.router.add_get("/networks/{id}", self._inspect)
         self._runner = web.AppRunner(app, shutdown_timeout=1)
@@ -77,6 +79,9 @@ class EngineStandIn:
             await self._runner.cleanup()
         self._runner = None
         self.socket.unlink(missing_ok=True)
+
+    async def _info(self, _request: web.Request) -> web.Response:
+        return web.json_response({"ID": self.id, "ServerVersion": "20.10.24"})
 
     async def _list(self, _request: web.Request) -> web.Response:
         return web.json_response(list(self.networks.values()))
