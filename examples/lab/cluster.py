@@ -176,10 +176,6 @@ class Cluster(Room):
             self._is_ready,
         )
 
-    def stop_api_server(self) -> None:
-        """Stop the API server as a service manager would."""
-        self.stop(_API_SERVER)
-
     def kill_api_server(self) -> None:
         """End the API server as a crash would."""
         self.kill(_API_SERVER)

@@ -110,17 +110,21 @@ class Client:
 
         An empty object comes first, as soon as the server has accepted.
         """
-        response = await self._send(
-            "list",
-            resource,
-            namespace,
-            label_selector=selector or None,
-            resource_version=version,
-            watch=True,
-            allow_watch_bookmarks=True,
-            timeout_seconds=_LONGEST_WATCH,
-            _request_timeout=float(2 * _LONGEST_WATCH),
-        )
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                response = await self._send(
+                    "list",
+                    resource,
+                    namespace,
+                    label_selector=selector or None,
+                    resource_version=version,
+                    watch=True,
+                    allow_watch_bookmarks=True,
+                    timeout_seconds=_LONGEST_WATCH,
+                    _request_timeout=float(2 * _LONGEST_WATCH),
+                )
+        except TimeoutError as error:
+            raise self._unreached(error) from error
         try:
             yield {}
             async for line in self._lines(response):

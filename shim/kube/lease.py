@@ -42,22 +42,20 @@ class Lease:
 
     async def renew(self) -> bool:
         """Take or keep the lease; whether that succeeded. Raises `KubeError` and `AccessError`."""
-        try:
+        for _ in range(2):
             if self._seen is None or self.other_holder:
                 await self._look()
-            if self._seen is None:
-                self._see(await self._client.create(LEASES, self._lease({})))
-            elif self.other_holder and not self._is_expired(self._seen):
+            if self._seen and self.other_holder and not self._is_expired(self._seen):
                 return False
+            try:
+                self._see(await self._write())
+            except KubeError as error:
+                if error.code not in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}:
+                    raise
+                self._seen = None  # somebody was quicker, or has deleted it: look again
             else:
-                self._see(await self._client.replace(LEASES, self._lease(self._seen)))
-        except KubeError as error:
-            self._seen = None if error.code == HTTPStatus.NOT_FOUND else self._seen
-            if error.code != HTTPStatus.CONFLICT:
-                raise
-            await self._look()  # somebody else was quicker
-            return False
-        return True
+                return True
+        return False
 
     async def _look(self) -> None:
         lease = await self._client.get(LEASES, self._namespace, self._name)
@@ -65,6 +63,11 @@ class Lease:
             self._seen = None
         elif self._seen is None or _version(lease) != _version(self._seen):
             self._see(lease)
+
+    async def _write(self) -> dict[str, Any]:
+        if self._seen is None:
+            return await self._client.create(LEASES, self._lease({}))
+        return await self._client.replace(LEASES, self._lease(self._seen))
 
     def _see(self, lease: dict[str, Any]) -> None:
         self._seen = lease

@@ -1,5 +1,6 @@
 """A real cluster, which this process reaches over a link of its own, and clients of it."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -57,6 +58,7 @@ def token_file(cluster: Cluster, tmp_path: Path) -> Path:
 async def make_client(cluster: Cluster, token_file: Path, tmp_path: Path) -> AsyncIterator[Clients]:
     """Makes clients with the node's token, by default of the API server itself."""
     async with AsyncExitStack() as stack:
+        stack.push_async_callback(asyncio.sleep, 0.1)  # aborted TLS connections end in some later turn
 
         def make(server: str = SERVER, authority: Path | None = None) -> Client:
             access = TokenAccess(server, token_file, authority or cluster.authority.certificate)

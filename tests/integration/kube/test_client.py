@@ -169,14 +169,14 @@ async def test_a_server_whose_certificate_has_expired_is_not_trusted_until_it_ha
     client: Client, cluster: Cluster
 ) -> None:
     assert await client.get(DEFINITIONS, "team-a", "blue") is None
-    cluster.stop_api_server()
+    cluster.kill_api_server()
     cluster.start_api_server(
         cluster.authority.issue("expired", "/CN=kube-apiserver", alternatives=f"IP:{ADDRESS}", days=0)
     )
     with pytest.raises(KubeError, match="its certificate is refused: certificate has expired"):
         await client.get(DEFINITIONS, "team-a", "blue")
 
-    cluster.stop_api_server()
+    cluster.kill_api_server()
     cluster.start_api_server()
 
     assert await client.get(DEFINITIONS, "team-a", "blue") is None
