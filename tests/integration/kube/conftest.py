@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lab.cluster import SERVER, Cluster
@@ -12,10 +13,13 @@ from lab.cluster import SERVER, Cluster
 from shim.kube.access import TokenAccess
 from shim.kube.client import Client
 from tests.clusters import NODE, FaultyServer, ready_cluster
+from tests.integration.host import links, run
+from tests.integration.kube.node import Node
 
 _ADDRESS = "192.0.2.99/24"
 
 Clients = Callable[..., Client]
+MakeNode = Callable[..., Node]
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +77,18 @@ async def make_client(cluster: Cluster, token_file: Path, tmp_path: Path) -> Asy
 def client(make_client: Clients) -> Client:
     """A client with the node's token."""
     return make_client()
+
+
+@pytest.fixture
+def make_node(cluster: Cluster, token_file: Path, tmp_path: Path) -> Iterator[MakeNode]:
+    """Makes nodes; `as_` is the folder, which two shims of one node do not share.
+
+    The bridge that the plugin makes at first use is removed in the end.
+    """
+
+    def make(name: str = NODE, *, as_: str = "", token: Path | None = None, **kubernetes: Any) -> Node:
+        return Node(cluster, tmp_path / (as_ or name), token or token_file, name, **kubernetes)
+
+    yield make
+    if "kube0" in links():
+        run("ip", "link", "delete", "kube0")

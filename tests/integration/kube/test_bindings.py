@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 from lab.cluster import Cluster
 
 from tests.clusters import NODE, FaultyServer, definition
-from tests.integration.host import links, run
+from tests.integration.kube.conftest import MakeNode
 from tests.integration.kube.node import BRIDGE, Node
 from tests.integration.kube.patience import until
 
@@ -18,26 +18,7 @@ ID = "a1" * 32
 OTHER = "b2" * 32
 ENDPOINT = "e1" * 32
 
-MakeNode = Callable[..., Node]
 Networks = Callable[[], list[dict[str, Any]]]
-
-
-@pytest.fixture(autouse=True)
-def no_bridge_left() -> Iterator[None]:
-    """The bridge that the plugin made at first use is removed."""
-    yield
-    if "kube0" in links():
-        run("ip", "link", "delete", "kube0")
-
-
-@pytest.fixture
-def make_node(cluster: Cluster, token_file: Path, tmp_path: Path) -> MakeNode:
-    """Makes nodes; `as_` is the folder, which two shims of one node may share."""
-
-    def make(name: str = NODE, *, as_: str = "", **kubernetes: Any) -> Node:
-        return Node(cluster, tmp_path / (as_ or name), token_file, name, **kubernetes)
-
-    return make
 
 
 @pytest.fixture
@@ -415,7 +396,7 @@ async def test_keys_in_a_kubeconfig_leave_no_file_when_the_shim_ends(
             "config", "view", "--flatten", "--raw", "--kubeconfig", str(cluster.kubeconfig("keys", inline))
         )
     )
-    async with make_node(server="", token_file=None, ca_file=None, kubeconfig=kubeconfig).running() as node:
+    async with make_node(server="", kubeconfig=kubeconfig).running() as node:
         await node.make_network(ID, "front", network="web")
         await until(is_ready(networks))
         assert list((node.settings.run_dir / "kubernetes").iterdir())
