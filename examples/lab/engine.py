@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,6 +34,7 @@ class Engine(Room):
         self.shim_log = self.log(_SHIM)
         self.state_dir = folder / "cnm-cni"
         """The shim's state, `/var/lib/cnm-cni` inside."""
+        self._shim_config = folder / "config.yaml"
         self._compose = ("docker", "compose") if root else ("docker-compose",)
 
     @classmethod
@@ -106,20 +107,32 @@ class Engine(Room):
         """End dockerd as a crash would."""
         self.kill(_DOCKERD)
 
-    def start_shim(self, conf_dirs: Sequence[Path], **settings: Any) -> None:
+    def start_shim(
+        self,
+        conf_dirs: Sequence[Path],
+        *,
+        flags: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> None:
         """Start the shim of this checkout with this Python, and wait until it listens.
 
         `conf_dirs` are the folders of conflists; `settings` are members of its `config.yaml`. Raises
         `LabError`.
         """
-        config = self.folder / "config.yaml"
         ours = {"plugin_path": [str(self.plugin_path)], "conf_dirs": [str(folder) for folder in conf_dirs]}
-        config.write_text(json.dumps(ours | settings))  # JSON is YAML
+        self._shim_config.write_text(json.dumps(ours | settings))  # JSON is YAML
         self.start(
             _SHIM,
-            self.shim_command("serve", "--config", str(config)),
+            self.shim_command("serve", "--config", str(self._shim_config), *flags),
             lambda: accepts(self.path("/run/docker/plugins/cni.sock")),
+            environment=environment,
         )
+
+    def resolve(self, wanted: str, *flags: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run `cnm-cni resolve` with the settings of the shim; the rest is as with `run`."""
+        config = ("--config", str(self._shim_config))
+        return self.run(self.shim_command("resolve", wanted, *config, *flags), check=check)
 
     @property
     def shim(self) -> Daemon:

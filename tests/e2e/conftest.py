@@ -1,5 +1,6 @@
 """Real engines with the shim beside them, and the proof that no test leaves anything behind."""
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -7,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab.cluster import SERVER, Cluster
 from lab.engine import Engine
 from lab.footprint import Footprint, engine_footprint, host_footprint
+
+from tests.clusters import NODE, definition, ready_cluster
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -16,6 +20,9 @@ _SETTLING = 10.0
 """Seconds an engine may take to finish what it does after it has answered."""
 
 _LOG_LINES = 40
+
+_ADDRESSES = itertools.count(11)
+"""The last parts of the engines' addresses on the cluster's LAN."""
 
 
 @pytest.fixture(scope="session")
@@ -127,11 +134,11 @@ def conflist(conf_dir: Path) -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture
-def eventually() -> Callable[[Callable[[], bool]], None]:
-    """Waits until a condition holds; fails when it does not within the time an engine may take."""
+def eventually() -> Callable[..., None]:
+    """Waits until a condition holds; fails when it does not `within` the seconds it may take."""
 
-    def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + _SETTLING
+    def wait(condition: Callable[[], bool], *, within: float = _SETTLING) -> None:
+        deadline = time.monotonic() + within
         while not condition():
             assert time.monotonic() < deadline, "it never came to hold"
             time.sleep(0.1)
@@ -144,3 +151,83 @@ def make_network(engine: Engine, name: str, cni_network: str) -> str:
     option = f"cni.network={cni_network}"
     engine.docker("network", "create", "-d", "cni", "--ipam-driver", "null", "-o", option, name)
     return name
+
+
+# Kubernetes
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory, host_before: Footprint) -> Iterator[Cluster]:
+    """A running cluster, which has a node."""
+    with ready_cluster(tmp_path_factory.mktemp("cluster") / "disk") as cluster:
+        yield cluster
+    assert host_before.difference(host_footprint()) == []
+
+
+@pytest.fixture(scope="session")
+def node_settings(
+    session_engine: Engine, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """The settings by which the engine's shim is a node, with a link to the cluster's LAN."""
+    cluster.join(session_engine.pid, f"192.0.2.{next(_ADDRESSES)}/24")
+    token_file = tmp_path_factory.mktemp("node") / "token"
+    token_file.write_text(cluster.token("cnm-cni", NODE))
+    return {
+        "server": SERVER,
+        "token_file": str(token_file),
+        "ca_file": str(cluster.authority.certificate),
+        "node": NODE,
+        "heartbeat": 1,
+        "status_interval": 0.5,
+    }
+
+
+@pytest.fixture(scope="module")
+def node_shim(session_engine: Engine, conf_dir: Path, node_settings: dict[str, Any]) -> Iterator[None]:
+    """The shim is a node as long as a module of tests runs."""
+    session_engine.stop_shim()
+    session_engine.start_shim(_conf_dirs(conf_dir), kubernetes=node_settings)
+    yield
+    session_engine.stop_shim()
+    session_engine.start_shim(_conf_dirs(conf_dir))
+
+
+@pytest.fixture
+def nothing_in_kubernetes(cluster: Cluster) -> Iterator[None]:
+    """What a test made there is removed; what the node wrote must go by itself, with its networks."""
+    yield
+    deadline = time.monotonic() + _SETTLING
+    while left := cluster.kubectl("get", "dnet", "-A", "-o", "name"):
+        if time.monotonic() > deadline:
+            cluster.kubectl("delete", "dnet", "--all", "-A")
+            pytest.fail(f"left behind in Kubernetes: {left}")
+        time.sleep(0.1)
+    cluster.kubectl("delete", "net-attach-def", "--all", "-A")
+
+
+@pytest.fixture
+def node(node_shim: None, nothing_in_kubernetes: None, engine: Engine) -> Engine:  # noqa: ARG001 - in this order
+    """An engine whose shim is a node of the cluster."""
+    return engine
+
+
+@pytest.fixture
+def restart_node(
+    node: Engine, conf_dir: Path, node_settings: dict[str, Any]
+) -> Iterator[Callable[..., None]]:
+    """Restarts the node's shim with other Kubernetes settings, flags or environment, for one test."""
+
+    def restart(*flags: str, environment: Mapping[str, str] | None = None, **kubernetes: Any) -> None:
+        if node.is_shim_running:
+            node.stop_shim()
+        settings = {key: value for key, value in (node_settings | kubernetes).items() if value is not None}
+        node.start_shim(_conf_dirs(conf_dir), flags=flags, environment=environment, kubernetes=settings)
+
+    yield restart
+    restart()
+
+
+@pytest.fixture
+def define(cluster: Cluster) -> Callable[[str, str, object], None]:
+    """Makes or changes a NetworkAttachmentDefinition; its configuration is text or JSON, or empty."""
+    return lambda namespace, name, config: cluster.apply(definition(namespace, name, config))
