@@ -20,6 +20,12 @@ from tests.unit.standins import ENDPOINT_ID, NETWORK_ID, endpoint
 Capture = pytest.CaptureFixture[str]
 
 
+@pytest.fixture(autouse=True)
+def no_kubernetes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs the tests may have a cluster of his own."""
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+
+
 @pytest.fixture
 async def state_dir(tmp_path: Path) -> Path:
     """A journal with a network and two endpoints, whose daemon has stopped."""
@@ -187,12 +193,19 @@ def test_looking_reads_the_journal_of_the_state_folder_given(capsys: Capture, st
     assert capsys.readouterr().out.count("joined") == 2
     assert cli.main(["endpoint", "show", "ee", *where]) == 0
     assert f"endpoint:    {ENDPOINT_ID}\n" in capsys.readouterr().out
+    assert cli.main(["resolve", "web", *where, "--node", "node-a"]) == 0
+    assert "aaaaaaaaaaaa   node-a   -             web           journal   -\n" in capsys.readouterr().out
 
 
 def test_looking_with_json_prints_json_alone(capsys: Capture, state_dir: Path) -> None:
     where = ("--state-dir", str(state_dir), "--docker-socket", str(state_dir / "no.sock"), "--json")
 
-    for command, form in (("network ls", list), ("endpoint ls", list), ("endpoint show ee", dict)):
+    for command, form in (
+        ("network ls", list),
+        ("endpoint ls", list),
+        ("endpoint show ee", dict),
+        ("resolve web", list),
+    ):
         assert cli.main([*command.split(), *where]) == 0
         assert type(json.loads(capsys.readouterr().out)) is form
 
@@ -253,6 +266,7 @@ def test_a_reader_that_goes_away_makes_no_noise(state_dir: Path, unbuffered: str
         (["endpoint"], "the following arguments are required: COMMAND"),
         (["endpoint", "rm"], "invalid choice: 'rm'"),
         (["endpoint", "show"], "the following arguments are required: ID"),
+        (["resolve"], "the following arguments are required: ID|NAME"),
         (["network", "show", "e"], "invalid choice: 'show'"),
         (["serve", "--sock", "/s"], "unrecognized arguments: --sock /s"),
         (["network", "ls", "--socket", "/s"], "unrecognized arguments: --socket /s"),
@@ -276,7 +290,9 @@ def test_the_version_is_printed_by_command_and_by_flag(capsys: Capture) -> None:
     assert by_command.startswith("cnm-cni 0")
 
 
-@pytest.mark.parametrize("command", ["", "serve", "network ls", "endpoint ls", "endpoint show", "version"])
+@pytest.mark.parametrize(
+    "command", ["", "serve", "network ls", "endpoint ls", "endpoint show", "resolve", "version"]
+)
 def test_every_command_has_help(capsys: Capture, command: str) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main([*command.split(), "--help"])

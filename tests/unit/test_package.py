@@ -33,6 +33,11 @@ def test_the_command_line_loads_what_a_command_needs_only_when_it_runs() -> None
     assert loaded_after("import shim.cli") == {"asyncio"}
 
 
+@pytest.mark.parametrize("module", ["shim.daemon", "shim.lookup", "shim.kube.cluster"])
+def test_the_kubernetes_client_is_not_loaded_before_it_is_used(module: str) -> None:
+    assert "kubernetes" not in loaded_after(f"import {module}")
+
+
 def test_the_version_is_looked_up_when_asked_for() -> None:
     assert loaded_after("import shim; assert shim.__version__[0].isdigit()") == {"importlib.metadata"}
 
