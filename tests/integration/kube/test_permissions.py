@@ -96,6 +96,25 @@ async def test_the_manifests_are_enough(
     assert [record.getMessage() for record in caplog.records if "forbidden" in record.getMessage()] == []
 
 
+async def test_the_manifest_for_some_namespaces_is_enough_for_a_node_that_is_kept_to_them(
+    make_node: MakeNode, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster.apply(definition("team-a", "blue", {"cniVersion": "1.0.0", "plugins": [BRIDGE]}))
+    cluster.kubectl("delete", "clusterrolebinding", "cnm-cni-node")
+    cluster.kubectl("apply", "-n", "team-a", "-f", str(MANIFESTS / "access-by-namespace.yaml"))
+    try:
+        async with make_node(namespaces=("team-a",), default_namespace="team-a").running() as node:
+            await node.make_network(ID, "front", network="blue")
+            await until(lambda: "True" in cluster.kubectl("get", "dnet", "-n", "team-a"))
+            await node.remove_network(ID)
+            await until(lambda: cluster.kubectl("get", "dnet", "-A", "-o", "name") == "")
+    finally:
+        cluster.kubectl("delete", "rolebinding", "-n", "team-a", "cnm-cni-node")
+        cluster.install(MANIFESTS / "access.yaml")
+
+    assert [record.getMessage() for record in caplog.records if "forbidden" in record.getMessage()] == []
+
+
 @pytest.mark.parametrize("permission", list(each_permission()), ids=" ".join)
 async def test_a_permission_that_is_missing_is_named_by_verb_and_resource(
     make_node: MakeNode,
