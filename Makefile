@@ -45,6 +45,7 @@ bench: root python ## Measure what the shim adds to `docker run` (root, Debian 1
 	@$(PYTHON) -m lab.setup test
 	@$(MAKE) --no-print-directory $(READY)
 	@$(BIN)/python tests/bench/bench.py
+	@PYTHONPATH=examples:. $(BIN)/python tests/bench/bench_kubernetes.py
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches

@@ -4,6 +4,7 @@ That is the name of a conflist on this node, or `namespace/name` of a NetworkAtt
 conflist, nothing here waits for Kubernetes, nor does it need any.
 """
 
+import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,9 @@ from shim.kube.cluster import Cluster
 from shim.kube.errors import AccessError, KubeError
 from shim.kube.objects import DEFINITIONS
 from shim.model import Definition, Network
+
+_NEIGHBOURS = 5
+"""Names that an error shows."""
 
 
 class LogicalNetworks:
@@ -58,7 +62,7 @@ class LogicalNetworks:
         if definition is None:
             raise InvalidRequestError(
                 f"there is no NetworkAttachmentDefinition {network.cni_network}; "
-                f"found in that namespace: {self._names(namespace)}",
+                f"found in that namespace: {self._neighbours(namespace, name)}",
                 cure=f"see: kubectl get net-attach-def -n {namespace}",
             )
         return replace(network, definition=definition)
@@ -162,9 +166,12 @@ class LogicalNetworks:
                 f"see: kubectl get net-attach-def -n {namespace} {name}",
             )
 
-    def _names(self, namespace: str) -> str:
+    def _neighbours(self, namespace: str, name: str) -> str:
+        """Some names of the namespace, those most like `name` if any are."""
         names = self._cluster.definition_names(namespace) if self._cluster else []
-        return ", ".join(names) or "none"
+        shown = difflib.get_close_matches(name, names, _NEIGHBOURS) or names[:_NEIGHBOURS]
+        more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+        return (", ".join(shown) or "none") + more
 
     def _cni_name(self, network: Network) -> str:
         definition = network.definition

@@ -7,7 +7,6 @@ for a network that is not bound yet.
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -62,8 +61,9 @@ async def resolve(settings: Settings, wanted: str, *, as_json: bool) -> str:
     """What is known of the networks with that ID or name. Raises `ShimError`, also when there are none."""
     problem: ShimError | None = None
     answers = await _journal(settings)
+    known = {answer.id for answer in answers}
     try:
-        answers += [answer async for answer in _kubernetes(settings, {answer.id for answer in answers})]
+        answers += [answer for answer in await _kubernetes(settings) if answer.id not in known]
     except ShimError as error:
         problem = error
     found = [answer for answer in answers if answer.is_about(wanted)] or await _engine(settings, wanted)
@@ -102,26 +102,28 @@ async def _journal(settings: Settings) -> list[_Answer]:
     ]
 
 
-async def _kubernetes(settings: Settings, known: set[str]) -> AsyncIterator[_Answer]:
-    """What the DockerNetworks say, but for networks that are known; nothing where Kubernetes is not used."""
+async def _kubernetes(settings: Settings) -> list[_Answer]:
+    """What the DockerNetworks say; nothing where Kubernetes is not used."""
     way = access.find(settings.kubernetes, os.environ)
     if way is None:
-        return
+        return []
     with tempfile.TemporaryDirectory(prefix="cnm-cni-") as scratch:
         client = Client(way, Path(scratch))
         try:
-            async for binding in list_bindings(client, settings.kubernetes.namespaces):
-                if binding.id not in known:
-                    yield _Answer(
-                        binding.id,
-                        binding.node,
-                        binding.name,
-                        binding.cni_network,
-                        f"DockerNetwork {binding.namespace}/{binding.object_name}",
-                        datetime.fromisoformat(binding.created_at).timestamp(),
-                    )
+            bindings = await list_bindings(client, settings.kubernetes.namespaces)
         finally:
             await client.close()
+    return [
+        _Answer(
+            binding.id,
+            binding.node,
+            binding.name,
+            binding.cni_network,
+            f"DockerNetwork {binding.namespace}/{binding.object_name}",
+            datetime.fromisoformat(binding.created_at).timestamp(),
+        )
+        for binding in bindings
+    ]
 
 
 async def _engine(settings: Settings, wanted: str) -> list[_Answer]:

@@ -9,7 +9,6 @@ import json
 import logging
 import random
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -20,6 +19,7 @@ from shim.kube.client import Client
 from shim.kube.cluster import list_bindings
 from shim.kube.lease import ROLE_LABEL, Lease
 from shim.kube.objects import DOCKER_NETWORKS, LEASES, NODE_LABEL, Binding
+from shim.model import JSONObject
 from shim.presence import BEATS, ROLE, Presence
 from shim.trouble import Trouble
 
@@ -76,15 +76,14 @@ class Orphans:
 
     async def _round(self) -> None:
         leases: dict[str, tuple[str, float]] = {}
-        async for page, _ in self._client.list(
-            LEASES, self._settings.namespace, selector=f"{ROLE_LABEL}={ROLE}"
-        ):
-            for lease in page:
-                meta, duration = lease["metadata"], lease["spec"].get("leaseDurationSeconds", self._interval)
-                leases[meta["name"]] = meta["resourceVersion"], duration
+
+        def take(lease: JSONObject) -> None:
+            meta, spec = lease["metadata"], lease["spec"]
+            leases[meta["name"]] = meta["resourceVersion"], spec.get("leaseDurationSeconds", self._interval)
+
+        await self._client.list(LEASES, self._settings.namespace, take, selector=f"{ROLE_LABEL}={ROLE}")
         if self._rounds % _SCAN_EVERY == 0:
-            claimed_by = {binding.claimed_by async for binding in self._bindings(NODE_LABEL)}
-            self._without_lease = claimed_by - leases.keys()
+            self._without_lease = await self._claimants() - leases.keys()
         self._rounds += 1
         now = time.monotonic()
         if now - self._looked_at > 2 * self._interval:  # as after an outage, when nobody could renew a lease
@@ -106,7 +105,7 @@ class Orphans:
     async def _mark(self, node: str) -> None:
         """Say of the networks of a node that nobody knows how they are; it takes that back by itself."""
         marked = 0
-        async for binding in self._bindings(f"{NODE_LABEL}={node}"):
+        for binding in await self._bindings(node):
             before = json.loads(binding.status)
             message = f"Node {node} has not renewed its lease; what is said here may not be so any more."
             lost = desired.condition("Unknown", "NodeLost", message, before)
@@ -121,7 +120,7 @@ class Orphans:
     async def _forget(self, node: str) -> None:
         """Delete the networks of a node, then its lease; should it come back, it writes them again."""
         count = 0
-        async for binding in self._bindings(f"{NODE_LABEL}={node}"):
+        for binding in await self._bindings(node):
             await self._client.delete(DOCKER_NETWORKS, binding.namespace, binding.object_name)
             count += 1
         await self._client.delete(LEASES, self._settings.namespace, node)
@@ -129,5 +128,20 @@ class Orphans:
         del self._nodes[node]
         _log.warning("Kubernetes: node %s has been lost for long; %d networks of it are removed", node, count)
 
-    def _bindings(self, selector: str) -> AsyncIterator[Binding]:
-        return list_bindings(self._client, self._settings.namespaces, selector=selector)
+    async def _bindings(self, node: str) -> list[Binding]:
+        """The DockerNetworks of a node."""
+        selector = f"{NODE_LABEL}={node}"
+        return await list_bindings(self._client, self._settings.namespaces, selector=selector)
+
+    async def _claimants(self) -> set[str]:
+        """The nodes that have DockerNetworks."""
+        found: set[str] = set()
+        for namespace in self._settings.namespaces or ("",):
+            await self._client.list(
+                DOCKER_NETWORKS,
+                namespace,
+                lambda item: found.add(item["metadata"]["labels"][NODE_LABEL]),
+                selector=NODE_LABEL,
+                from_cache=True,
+            )
+        return found

@@ -166,6 +166,7 @@ class Cluster(Room):
                 f"--tls-cert-file={serving.certificate}",
                 f"--tls-private-key-file={serving.key}",
                 "--authorization-mode=RBAC",
+                "--delete-collection-workers=10",
                 "--disable-admission-plugins=ServiceAccount",
                 "--service-account-issuer=https://kubernetes.default.svc",
                 f"--service-account-key-file={self._accounts.certificate}",

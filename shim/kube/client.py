@@ -9,7 +9,7 @@ import contextlib
 import importlib
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -19,6 +19,7 @@ import aiohttp
 
 from shim.kube.access import Access
 from shim.kube.errors import AccessError, KubeError, NotFoundError
+from shim.kube.lists import ListReader
 from shim.kube.objects import Resource
 from shim.model import JSONObject
 
@@ -88,20 +89,38 @@ class Client:
             return None
 
     async def list(
-        self, resource: Resource, namespace: str = "", *, selector: str = ""
-    ) -> AsyncIterator[tuple[list[dict[str, Any]], str]]:
-        """The objects of a kind, all namespaces' when none is given, page by page.
+        self,
+        resource: Resource,
+        namespace: str,
+        take: Callable[[dict[str, Any]], object],
+        *,
+        selector: str = "",
+        from_cache: bool = False,
+    ) -> str:
+        """Hand all objects of a kind to `take`, those of all namespaces when none is given.
 
-        With each page comes the `resourceVersion` of the whole list.
+        Returns the `resourceVersion` of the list. `from_cache` takes what the server has in memory, a moment
+        old: that is cheap where few of many objects are wanted.
         """
-        more = ""
+        options = {
+            "limit": _PAGE,
+            "label_selector": selector or None,
+            "resource_version": "0" if from_cache else None,
+        }
         while True:
-            options = {"limit": _PAGE, "label_selector": selector or None, "_continue": more or None}
-            page = await self._ask("list", resource, namespace, **options)
-            yield page.get("items") or [], page["metadata"]["resourceVersion"]
-            more = page["metadata"].get("continue", "")
-            if not more:
-                return
+            page = ListReader((await self._read("list", resource, namespace, **options)).decode())
+            try:
+                for number, item in enumerate(page):
+                    take(item)
+                    if number % _PAGE == 0:  # lists from the cache have no pages: let others have their turn
+                        await asyncio.sleep(0)
+                meta = page.rest["metadata"]
+            except (ValueError, RecursionError, KeyError) as error:
+                raise KubeError(f"{self}: its list cannot be read: {error!r}") from error
+            if not meta.get("continue"):
+                version: str = meta["resourceVersion"]
+                return version
+            options |= {"_continue": meta["continue"], "resource_version": None}
 
     async def watch(
         self, resource: Resource, namespace: str, version: str, *, selector: str = ""
@@ -170,9 +189,14 @@ class Client:
         self, verb: str, resource: Resource, namespace: str, *names: str, **options: Any
     ) -> dict[str, Any]:
         """The object in the answer."""
+        return self._parsed(await self._read(verb, resource, namespace, *names, **options))
+
+    async def _read(
+        self, verb: str, resource: Resource, namespace: str, *names: str, **options: Any
+    ) -> bytes:
         response = await self._send(verb, resource, namespace, *names, _request_timeout=_DEADLINE, **options)
         try:
-            return self._parsed(await response.read())
+            return await response.read()
         except _TRANSPORT as error:
             raise self._unreached(error) from error
 

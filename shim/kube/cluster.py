@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from shim.config import Kubernetes
@@ -57,6 +57,11 @@ class Cluster:
         """Whether all objects of that kind have been listed, so that one that is missing does not exist."""
         return all(watch.listed.is_set() for watch in self._of(resource))
 
+    async def all_known(self, resource: Resource) -> None:
+        """Wait until all objects of that kind have been listed."""
+        for watch in self._of(resource):
+            await watch.listed.wait()
+
     def problem(self, resource: Resource) -> ShimError | None:
         """What keeps the objects of that kind from being up to date now, if anything does."""
         return next(filter(None, (watch.problem for watch in self._of(resource))), None)
@@ -88,8 +93,7 @@ class Cluster:
         """
         try:
             async with asyncio.timeout(deadline):
-                for watch in self._of(DOCKER_NETWORKS):
-                    await watch.listed.wait()
+                await self.all_known(DOCKER_NETWORKS)
         except TimeoutError:
             reason = self.problem(DOCKER_NETWORKS) or KubeError(f"{self._client}: no answer yet")
             raise KubeError(str(reason)) from None
@@ -118,17 +122,19 @@ class Cluster:
         return (watch for watch in self._watches if watch.scope.resource == resource)
 
 
-async def list_bindings(
-    client: Client, namespaces: Iterable[str], *, selector: str = ""
-) -> AsyncIterator[Binding]:
+async def list_bindings(client: Client, namespaces: Iterable[str], *, selector: str = "") -> list[Binding]:
     """All DockerNetworks of these namespaces, or of all when there are none, as they are now.
 
     One that cannot be read is left out with a warning. Raises `KubeError` and `AccessError`.
     """
+    bindings: list[Binding] = []
+
+    def take(item: JSONObject) -> None:
+        try:
+            bindings.append(Binding.from_json(item))
+        except ValueError as error:
+            _log.warning("Kubernetes: %s/%s is left out: %s", *key(item), error)
+
     for namespace in tuple(namespaces) or ("",):
-        async for page, _ in client.list(DOCKER_NETWORKS, namespace, selector=selector):
-            for item in page:
-                try:
-                    yield Binding.from_json(item)
-                except ValueError as error:
-                    _log.warning("Kubernetes: %s/%s is left out: %s", *key(item), error)
+        await client.list(DOCKER_NETWORKS, namespace, take, selector=selector)
+    return bindings

@@ -7,6 +7,7 @@ for DockerNetwork, `examples/kubernetes/dockernetworks.yaml`.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any, Self
 
 from shim.model import Definition, JSONObject, NetworkID
@@ -83,25 +84,25 @@ class Binding:
 
     @classmethod
     def from_json(cls, value: JSONObject) -> Self:
-        """Read an object. Raises `ValueError`."""
+        """Read an object; what many have in common is kept once. Raises `ValueError`."""
         try:
             meta, spec = value["metadata"], value["spec"]
             engine = spec.get("engine") or {}
             return cls(
-                namespace=meta["namespace"],
+                namespace=intern(meta["namespace"]),
                 id=NetworkID(spec["id"]),
-                kind=spec["logicalNetwork"].get("kind", DEFINITIONS.kind),
-                logical_network=spec["logicalNetwork"]["name"],
+                kind=intern(spec["logicalNetwork"].get("kind", DEFINITIONS.kind)),
+                logical_network=intern(spec["logicalNetwork"]["name"]),
                 name=spec.get("name", ""),
-                node=spec.get("node", ""),
-                engine_id=engine.get("id", ""),
-                engine_version=engine.get("version", ""),
-                mode=spec.get("mode", ""),
+                node=intern(spec.get("node", "")),
+                engine_id=intern(engine.get("id", "")),
+                engine_version=intern(engine.get("version", "")),
+                mode=intern(spec.get("mode", "")),
                 internal=spec.get("internal", False),
                 options=spec.get("options") or {},
                 object_name=meta["name"],
-                claimed_by=(meta.get("labels") or {}).get(NODE_LABEL, ""),
-                status=written(value.get("status") or {}),
+                claimed_by=intern((meta.get("labels") or {}).get(NODE_LABEL, "")),
+                status=intern(written(value.get("status") or {})),
                 created_at=meta.get("creationTimestamp", ""),
             )
         except (KeyError, TypeError, AttributeError) as error:

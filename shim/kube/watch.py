@@ -107,14 +107,17 @@ class Watch(Generic[_T]):
 
     async def _list(self) -> None:
         seen: set[Key] = set()
-        version = ""
-        async for page, of_list in self._client.list(
-            self.scope.resource, self.scope.namespace, selector=self.scope.selector
-        ):
-            seen.update(map(self._index.put, page))
-            version = of_list
+        version = await self._client.list(
+            self.scope.resource,
+            self.scope.namespace,
+            lambda item: seen.add(self._index.put(item)),
+            selector=self.scope.selector,
+            from_cache=bool(self.scope.selector) and not self.listed.is_set(),
+        )
         self._index.retain(seen, self.scope.namespace)
         self._version = version
+        if not self.listed.is_set():
+            _log.info("Kubernetes: %d objects of %s", len(seen), self.scope)
         self.listed.set()
         self._changed()
 

@@ -102,6 +102,25 @@ async def test_a_definition_that_does_not_exist_is_refused_with_its_neighbours(
     )
 
 
+@pytest.mark.parametrize(
+    ("wanted", "shown"),
+    [
+        ("xxxxxx", "net-0, net-1, net-2, net-3, net-4 and 27 more"),
+        ("zzzz", "net-0, net-1, net-2, net-3, net-4 and 27 more"),
+        ("rde", "red and 31 more"),
+    ],
+)
+async def test_of_many_neighbours_some_are_shown_and_the_like_first(
+    logical_networks: LogicalNetworks, cluster: ClusterStandIn, wanted: str, shown: str
+) -> None:
+    for number in range(31):
+        cluster.define("team-a", f"net-{number}", BRIDGE)
+    cluster.define("team-a", "red", BRIDGE)
+
+    with pytest.raises(InvalidRequestError, match=f"found in that namespace: {shown} "):
+        await logical_networks.bind(network(f"team-a/{wanted}"))
+
+
 async def test_a_name_that_nobody_knows_is_refused_with_both_places(
     logical_networks: LogicalNetworks,
 ) -> None:

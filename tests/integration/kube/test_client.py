@@ -31,12 +31,12 @@ def binding(name: str = "web") -> dict[str, Any]:
     }
 
 
-async def all_of(client: Client, resource: Resource, namespace: str = "", **options: str) -> list[str]:
-    return [
-        item["metadata"]["name"]
-        async for page, _ in client.list(resource, namespace, **options)
-        for item in page
-    ]
+async def all_of(client: Client, resource: Resource, namespace: str = "", selector: str = "") -> list[str]:
+    names: list[str] = []
+    await client.list(
+        resource, namespace, lambda item: names.append(item["metadata"]["name"]), selector=selector
+    )
+    return names
 
 
 async def test_an_object_is_created_changed_seen_and_deleted(client: Client) -> None:
@@ -54,16 +54,25 @@ async def test_an_object_is_created_changed_seen_and_deleted(client: Client) -> 
     await client.delete(DOCKER_NETWORKS, "team-a", "web")
 
 
-async def test_a_list_comes_in_pages(
-    client: Client, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("from_cache", "requests"), [(False, 3), (True, 1)])
+async def test_a_list_comes_in_pages_or_from_the_servers_memory(
+    client: Client, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, *, from_cache: bool, requests: int
 ) -> None:
     monkeypatch.setattr(client_module, "_PAGE", 2)
     cluster.apply(*(definition("team-a", f"net-{number}", "") for number in range(5)))
+    since = cluster.request_count
+    names: list[str] = []
 
-    pages = [(len(items), version) async for items, version in client.list(DEFINITIONS, "team-a")]
+    version = await client.list(
+        DEFINITIONS, "team-a", lambda item: names.append(item["metadata"]["name"]), from_cache=from_cache
+    )
 
-    assert [count for count, _ in pages] == [2, 2, 1]
-    assert len({version for _, version in pages}) == 1
+    assert sorted(names) == [f"net-{number}" for number in range(5)]
+    assert version.isdecimal()
+    lists = [
+        item for item in cluster.requests(since) if (item.user.endswith(NODE), item.verb) == (True, "list")
+    ]
+    assert len(lists) == requests
 
 
 async def test_a_list_is_of_one_namespace_or_of_all_and_of_those_with_a_label(

@@ -284,7 +284,9 @@ async def test_a_refusal_is_noted_once_and_forgotten_when_it_ends(
 
         await until(lambda: known.knows_all(DEFINITIONS) and known.problem(DEFINITIONS) is None)
 
-    told = [record.getMessage() for record in caplog.records if "network-attachment" in record.getMessage()]
+    told = [
+        record.getMessage() for record in caplog.records if "watch network-attachment" in record.getMessage()
+    ]
     assert len(told) == 2
     assert told[0].startswith("cannot watch network-attachment-definitions.k8s.cni.cncf.io in Kubernetes: ")
     assert "refused by order" in told[0]
