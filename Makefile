@@ -14,13 +14,19 @@ export PYTHONPATH := examples
 
 .PHONY: help
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: root python ## Show a container on a CNI network, on a private engine (root, Debian 12)
 	@$(PYTHON) -m lab.setup demo
 	@$(MAKE) --no-print-directory $(READY)
 	@$(BIN)/python examples/demo/demo.py
+
+.PHONY: demo-kubernetes
+demo-kubernetes: root python ## Show one logical network of Kubernetes on two nodes (root, Debian 12)
+	@$(PYTHON) -m lab.setup demo-kubernetes
+	@$(MAKE) --no-print-directory $(READY)
+	@$(BIN)/python examples/demo/demo_kubernetes.py
 
 .PHONY: test
 test: root python ## Run everything: lint, unit, integration, and both engines (root, Debian 12)

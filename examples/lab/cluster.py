@@ -76,10 +76,16 @@ class Cluster(Room):
         return self.run(["bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"], check=False).returncode == 0
 
     def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
-        """What kubectl prints, run as the cluster's administrator. Raises `LabError`."""
+        """What kubectl prints to its standard output, run as the administrator. Raises `LabError`."""
+        return self.run_kubectl(*arguments, stdin=stdin, check=check).stdout
+
+    def run_kubectl(
+        self, *arguments: str, stdin: str | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run kubectl as the cluster's administrator; the rest is as with `run`."""
         command = [str(self.programs / "kubectl"), *arguments]
         environment = {"KUBECONFIG": str(self.folder / "admin.conf"), "HOME": str(self.folder)}
-        return self.run(command, stdin=stdin, check=check, environment=environment).stdout
+        return self.run(command, stdin=stdin, check=check, environment=environment)
 
     def install(self, manifest: Path) -> None:
         """Apply a file, and wait until kubectl knows the kinds of objects it defines. Raises `LabError`."""

@@ -1,4 +1,4 @@
-"""Installs the Debian packages that are missing: `python3 -m lab.setup venv|demo|test`.
+"""Installs the Debian packages that are missing, and makes what has none: see `main`.
 
 Docker is installed for its programs only: no daemon of it is started or enabled. A Docker that is already
 there is left alone.
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab import newest
+from lab import kubernetes, newest
 from lab.errors import LabError
 from lab.progress import step
 
@@ -26,7 +26,8 @@ _DEMO = (
     "busybox-static",
 )
 _TEST = (*_DEMO, "debootstrap", "docker-compose", "podman")
-_PACKAGES = {"venv": _VENV, "demo": _DEMO, "test": _TEST}
+_PACKAGES = {"venv": _VENV, "demo": _DEMO, "demo-kubernetes": _DEMO, "test": _TEST}
+_WITH_KUBERNETES = {"demo-kubernetes", "test"}
 
 _SERVICES = {
     "docker.io": ("docker.service", "docker.socket"),
@@ -125,12 +126,20 @@ def _disable(package: str) -> None:
 
 
 def main() -> None:
-    """Install what `venv`, `demo` or `test` needs; tests need the newest engine and plugins as well."""
-    parser = argparse.ArgumentParser(prog="python3 -m lab.setup", description=__doc__)
+    """Install what the virtual environment, a demo, or the tests need.
+
+    Tests need the newest engine and plugins as well; with the demo of Kubernetes, they need an API server.
+    """
+    parser = argparse.ArgumentParser(prog="python3 -m lab.setup", description=main.__doc__)
     parser.add_argument("purpose", choices=_PACKAGES)
+    purpose = parser.parse_args().purpose
+    packages = _PACKAGES[purpose]
+    if purpose in _WITH_KUBERNETES and not kubernetes.are_at_hand():
+        packages += kubernetes.BUILD_PACKAGES
     try:
-        purpose = parser.parse_args().purpose
-        install(_PACKAGES[purpose])
+        install(packages)
+        if purpose in _WITH_KUBERNETES:
+            kubernetes.programs()
         if purpose == "test":
             newest.root()
     except LabError as error:
