@@ -183,6 +183,7 @@ def test_containers_do_not_notice_an_outage_and_it_heals(
         assert run(node, "web").startswith("10.50.0.")
         node.docker("run", "-d", "--name", "new", "--network", "web", "busybox", "sleep", "600")
         node.docker("rm", "-f", "old")
+        create(node, "again", "team-a/blue")
         start = time.monotonic()
         refusal = create(node, "web2", "team-b/new", check=False)
         assert time.monotonic() - start < _LIMIT
