@@ -7,6 +7,7 @@ was missed meanwhile: an outage of the API server, a restart, or an object that 
 import asyncio
 import contextlib
 import json
+import math
 import time
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -18,11 +19,11 @@ from shim.config import Kubernetes
 from shim.driver import Driver
 from shim.engine import DockerNetwork, Engine, Identity
 from shim.errors import InvalidRequestError, ShimError, UnavailableError
+from shim.kube.backoff import Backoff
 from shim.kube.client import Client
 from shim.kube.cluster import Cluster
-from shim.kube.errors import KubeError
+from shim.kube.errors import AccessError, KubeError
 from shim.kube.objects import DOCKER_NETWORKS, Binding, written
-from shim.kube.watch import Backoff
 from shim.logical import LogicalNetworks
 from shim.model import Endpoint, EndpointState, Network, NetworkID
 from shim.presence import Presence
@@ -65,8 +66,8 @@ class Bindings:
         self._settings = settings
         self._changed = changed
         self._trouble = Trouble("write the networks of this node to Kubernetes")
-        self._docker: dict[NetworkID, DockerNetwork] = {}
-        """What the engine said last of each network."""
+        self._docker: dict[NetworkID, tuple[DockerNetwork, float]] = {}
+        """What the engine said last of each network, and when (`time.monotonic`)."""
         self._reported_at: dict[NetworkID, float] = {}
         """When the status of each network was written last (`time.monotonic`)."""
 
@@ -130,11 +131,9 @@ class Bindings:
         status = desired.status(endpoints, docker.containers, problem, before)
         if written(status) == binding.status:
             return _RESYNC
-        pause = (
-            self._reported_at.get(network.id, -_RESYNC) + self._settings.status_interval - time.monotonic()
-        )
-        if pause > 0:
-            return pause
+        due = self._reported_at.get(network.id, -math.inf) + self._settings.status_interval
+        if due > time.monotonic():
+            return due - time.monotonic()
         self._cluster.note(
             await self._client.patch_status(DOCKER_NETWORKS, binding.namespace, binding.object_name, status)
         )
@@ -172,18 +171,20 @@ class Bindings:
         return not self._settings.namespaces or namespace in self._settings.namespaces
 
     async def _seen(self, network_id: NetworkID, endpoints: Iterable[Endpoint]) -> DockerNetwork | None:
-        """The network as the engine has it, asked for when a container's name is not known yet."""
-        known = self._docker.get(network_id)
+        """The network as the engine has it; None when it has none.
+
+        It is asked for names of containers that are not known yet, and now and then since they may change.
+        """
+        known, at = self._docker.get(network_id, (None, -math.inf))
         joined = {item.id for item in endpoints if item.state is EndpointState.JOINED}
-        if known is None or not joined <= known.containers.keys():
-            try:
-                self._docker[network_id] = await self._engine.network(network_id)
-            except InvalidRequestError:
-                return None
-            except UnavailableError:
-                if known is None:
-                    raise
-        return self._docker[network_id]
+        if known and joined <= known.containers.keys() and time.monotonic() - at < _RESYNC:
+            return known
+        try:
+            seen = await self._engine.network(network_id)
+        except InvalidRequestError:
+            return None
+        self._docker[network_id] = seen, time.monotonic()
+        return seen
 
     async def _write(self, wanted: Binding) -> Binding:
         """The object of a network as it is in Kubernetes, where it was made or changed if it had to be."""
@@ -245,5 +246,7 @@ def _collected(errors: list[ShimError]) -> Iterator[None]:
         if error.is_general:
             raise
         errors.append(error)
+    except (AccessError, UnavailableError):
+        raise
     except ShimError as error:
         errors.append(error)

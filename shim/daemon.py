@@ -1,42 +1,22 @@
-"""The daemon: puts the parts together, listens, and stops cleanly."""
+"""The daemon: listens, keeps the work beside the calls going, and stops cleanly."""
 
 import asyncio
 import contextlib
 import fcntl
 import logging
 import os
-import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from aiohttp import web
 
-from shim import telemetry
-from shim.bindings import Bindings
-from shim.cni.exec import Exec
-from shim.cni.runtime import Runtime
 from shim.config import Settings
-from shim.driver import Driver
-from shim.engine import Engine
 from shim.errors import ShimError
-from shim.handover import Handover
-from shim.kube import access as kube_access
-from shim.kube.access import Access
-from shim.kube.client import Client
-from shim.kube.cluster import Cluster
-from shim.logical import LogicalNetworks
-from shim.net.links import Links
-from shim.net.namespaces import Namespaces
-from shim.net.thread import NetlinkThread
-from shim.orphans import Orphans
-from shim.presence import Presence
-from shim.reconcile import Reconciler
-from shim.resolve import Resolver
+from shim.parts import Work, assembled
 from shim.server import application
-from shim.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -44,8 +24,6 @@ _KEEP_ALIVE = 24 * 3600.0
 """Seconds an idle connection of the engine stays open: a close at the wrong moment costs a retry."""
 _RESTART_PAUSE = 5.0
 """Seconds after which work that failed unforeseen is begun again."""
-
-_Work = Callable[[], Coroutine[Any, Any, object]]
 
 
 class AlreadyRunningError(ShimError):
@@ -62,7 +40,7 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     with _lock(settings.listen), _listen(settings.listen) as listener:
-        async with _parts(settings) as (driver, works):
+        async with assembled(settings) as (driver, works):
             runner = web.AppRunner(
                 application(driver), keepalive_timeout=_KEEP_ALIVE, shutdown_timeout=_longest_call(settings)
             )
@@ -82,80 +60,7 @@ async def serve(settings: Settings) -> None:
     _log.info("stopped")
 
 
-@contextlib.asynccontextmanager
-async def _parts(settings: Settings) -> AsyncIterator[tuple[Driver, Mapping[str, _Work]]]:
-    """The driver, and what has to be done beside it, by name."""
-    changed = asyncio.Event()
-    store = Store(settings.state_dir, changed=changed.set)
-    netlink = NetlinkThread()
-    async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(store.close)
-        stack.callback(netlink.close)
-        await store.open()
-        engine = Engine(settings.docker_socket, settings.deadlines.engine)
-        access = kube_access.find(settings.kubernetes, os.environ)
-        client = await stack.enter_async_context(_client(access, settings.run_dir)) if access else None
-        cluster = Cluster(client, settings.kubernetes, changed.set) if client else None
-        logical_networks = LogicalNetworks(
-            settings.conf_dirs, cluster, settings.kubernetes, settings.deadlines.kubernetes
-        )
-        namespaces = Namespaces(netlink, settings.run_dir / "netns")
-        driver = Driver(
-            store,
-            Resolver(engine, logical_networks, cluster, settings.deadlines.kubernetes),
-            logical_networks,
-            Handover(_runtime(settings), namespaces, Links(netlink)),
-            settings.driver_name,
-        )
-        reconciler = Reconciler(driver, store, engine, namespaces)
-        await reconciler.recall()
-        works: dict[str, _Work] = {"repair": reconciler.run}
-        if client and cluster:
-            presence = Presence(client, engine, settings.kubernetes, changed.set)
-            bindings = Bindings(
-                driver=driver,
-                store=store,
-                engine=engine,
-                logical_networks=logical_networks,
-                client=client,
-                cluster=cluster,
-                presence=presence,
-                settings=settings.kubernetes,
-                changed=changed,
-            )
-            works |= {
-                "watch": cluster.run,
-                "presence": presence.run,
-                "bindings": bindings.run,
-                "orphans": Orphans(client, presence, settings.kubernetes).run,
-            }
-            _log.info("Kubernetes: node %s, by %s", settings.kubernetes.node, access)
-        yield driver, works
-
-
-def _runtime(settings: Settings) -> Runtime:
-    return Runtime(
-        Exec(telemetry.plugin_ran),
-        settings.plugin_path,
-        add_deadline=settings.deadlines.add,
-        delete_deadline=settings.deadlines.delete,
-    )
-
-
-@contextlib.asynccontextmanager
-async def _client(access: Access, run_dir: Path) -> AsyncIterator[Client]:
-    """The Kubernetes client; what a killed instance may have left of its keys is removed."""
-    scratch = run_dir / "kubernetes"
-    shutil.rmtree(scratch, ignore_errors=True)
-    client = Client(access, scratch)
-    try:
-        yield client
-    finally:
-        await client.close()
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-async def _forever(name: str, work: _Work) -> NoReturn:
+async def _forever(name: str, work: Work) -> NoReturn:
     """Do work that does not end by itself, and begin again should it fail in a way nobody foresaw."""
     while True:
         try:

@@ -47,8 +47,6 @@ class Definition:
     name: str
     config: str
     """Its `spec.config`; empty when the conflist of that name on the node is meant."""
-    version: str = field(default="", compare=False)
-    """The `resourceVersion` it was read in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import NoReturn
 from shim.config import Kubernetes
 from shim.engine import Engine, Identity
 from shim.errors import ConflictError, ShimError
+from shim.kube.backoff import Backoff
 from shim.kube.client import Client
 from shim.kube.lease import Lease
-from shim.kube.watch import Backoff
 from shim.trouble import Trouble
 
 ROLE = "node"

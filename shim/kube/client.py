@@ -64,7 +64,7 @@ class Client:
         self._access = access
         self._scratch = scratch
         self._session: _Session | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[None] | None = None
 
     def __str__(self) -> str:
         host = self._session.api.api_client.configuration.host if self._session else self._access
@@ -72,6 +72,9 @@ class Client:
 
     async def close(self) -> None:
         """End all connections; the next call opens new ones."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
         session, self._session = self._session, None
         if session is not None:
             await session.api.api_client.close()
@@ -108,8 +111,9 @@ class Client:
             "resource_version": "0" if from_cache else None,
         }
         while True:
-            page = ListReader((await self._read("list", resource, namespace, **options)).decode())
+            text = await self._read("list", resource, namespace, **options)
             try:
+                page = ListReader(text.decode())
                 for number, item in enumerate(page):
                     take(item)
                     if number % _PAGE == 0:  # lists from the cache have no pages: let others have their turn
@@ -240,14 +244,24 @@ class Client:
         return response
 
     async def _current(self) -> _Session:
-        async with self._opening:
-            if self._session is not None and not self._session.is_current:
-                await self.close()
-            if self._session is None:
-                self._session = await self._open()
-            return self._session
+        """The session, with the credentials as they are now.
 
-    async def _open(self) -> _Session:
+        A program that gives them may hang: it is waited for by everybody, and not started again meanwhile.
+        """
+        if self._session is not None and not self._session.is_current:
+            await self.close()
+        while self._session is None:
+            if self._opening is None or self._opening.done():
+                self._opening = asyncio.create_task(self._open())
+                self._opening.add_done_callback(_seen_to_end)
+            try:
+                async with asyncio.timeout(_DEADLINE):
+                    await asyncio.shield(self._opening)
+            except TimeoutError:
+                raise AccessError(f"{self._access}: no credentials within {_DEADLINE:g} s") from None
+        return self._session
+
+    async def _open(self) -> None:
         # All that is imported below, so that the event loop does not stand still for it.
         for module in ("kubernetes.aio.client.api.custom_objects_api", "kubernetes.aio.config"):
             await asyncio.to_thread(importlib.import_module, module)
@@ -264,7 +278,7 @@ class Client:
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise AccessError(f"{self._access}: certificates cannot be used: {error}") from error
         api_client.user_agent = "cnm-cni"
-        return _Session(CustomObjectsApi(api_client), files)
+        self._session = _Session(CustomObjectsApi(api_client), files)
 
     async def _lines(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         rest = b""
@@ -332,6 +346,12 @@ _TRANSPORT = (aiohttp.ClientError, TimeoutError, OSError, RuntimeError)
 
 class _OutdatedError(KubeError):
     """The credentials are not, or no longer, those that the server accepts."""
+
+
+def _seen_to_end(task: asyncio.Task[None]) -> None:
+    """Take note of how a task ended, even if nobody waits for it any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _reason(error: Exception) -> str:

@@ -42,15 +42,15 @@ class Lease:
 
     async def renew(self) -> bool:
         """Take or keep the lease; whether that succeeded. Raises `KubeError` and `AccessError`."""
-        for _ in range(2):
+        for last in (False, True):
             if self._seen is None or self.other_holder:
                 await self._look()
             if self._seen and self.other_holder and not self._is_expired(self._seen):
-                return False
+                break
             try:
                 self._see(await self._write())
             except KubeError as error:
-                if error.code not in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}:
+                if last or error.code not in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}:
                     raise
                 self._seen = None  # somebody was quicker, or has deleted it: look again
             else:

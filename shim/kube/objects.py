@@ -143,7 +143,7 @@ def definition_from_json(value: JSONObject) -> Definition:
         config = (value.get("spec") or {}).get("config") or ""
         if not isinstance(config, str):
             raise ValueError("spec.config is no string")  # noqa: TRY004 - one kind of error for callers
-        return Definition(meta["namespace"], meta["name"], config, meta["resourceVersion"])
+        return Definition(meta["namespace"], meta["name"], config)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"is no NetworkAttachmentDefinition: {error!r}") from error
 

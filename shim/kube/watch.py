@@ -6,7 +6,6 @@ Source: Kubernetes documentation, "Kubernetes API Concepts", "Efficient detectio
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from http import HTTPStatus
 from typing import Any, Generic, NoReturn, TypeVar
 
 from shim.errors import ShimError
+from shim.kube.backoff import Backoff
 from shim.kube.client import Client
 from shim.kube.errors import UNREACHED, KubeError
 from shim.kube.index import Index
@@ -24,28 +24,8 @@ _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-_SHORTEST_PAUSE = 0.5
-_LONGEST_PAUSE = 30.0
-"""Seconds between two attempts; doubled from one to the next, and shortened by chance to a half at most."""
 _STABLE = 10.0
 """Seconds a watch must have lasted for the next attempt to follow soon."""
-
-
-class Backoff:
-    """Pauses between attempts, so that many nodes do not come back to a weak server all at once."""
-
-    def __init__(self, shortest: float = _SHORTEST_PAUSE, longest: float = _LONGEST_PAUSE) -> None:
-        self._shortest = self._next = shortest
-        self._longest = longest
-
-    def reset(self) -> None:
-        """Begin with the shortest pause again."""
-        self._next = self._shortest
-
-    def pause(self, at_least: float = 0.0) -> float:
-        """Seconds to wait now."""
-        pause, self._next = self._next, min(2 * self._next, self._longest)
-        return max(at_least, pause) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
 
 
 @dataclass(frozen=True, slots=True)

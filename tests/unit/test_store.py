@@ -75,14 +75,11 @@ async def test_every_member_of_a_network_comes_back(store: Store) -> None:
 
 
 async def test_the_definition_of_a_network_comes_back(store: Store) -> None:
-    definition = Definition("team-a", "blue", '{"type": "bridge"}', "17")
+    definition = Definition("team-a", "blue", '{"type": "bridge"}')
     network = replace(NETWORK, cni_network="team-a/blue", definition=definition)
     await store.save_network(network)
 
-    (found,) = await store.networks()
-    assert found == network
-    assert found.definition is not None
-    assert found.definition.version == "17"
+    assert await store.networks() == [network]
 
 
 async def test_a_network_of_a_shim_that_knew_no_kubernetes_is_read(store: Store) -> None:

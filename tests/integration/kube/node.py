@@ -10,10 +10,10 @@ from typing import Any
 
 from lab.cluster import SERVER, Cluster
 
-from shim import daemon
 from shim.config import Kubernetes, Settings
 from shim.driver import Driver
 from shim.model import EndpointID, NetworkID
+from shim.parts import assembled
 from shim.wire import messages as m
 from tests.unit.standins import EngineStandIn
 
@@ -66,8 +66,8 @@ class Node:
         """The node as long as its shim and its engine run."""
         await self.engine.start()
         try:
-            async with daemon._parts(self.settings) as (self._driver, works):
-                tasks = [asyncio.create_task(daemon._forever(name, work)) for name, work in works.items()]
+            async with assembled(self.settings) as (self._driver, works):
+                tasks = [asyncio.create_task(work(), name=name) for name, work in works.items()]
                 try:
                     yield self
                 finally:

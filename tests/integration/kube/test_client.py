@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -353,6 +354,29 @@ async def test_a_token_that_its_program_or_its_file_has_renewed_is_used(
     Path(user["tokenFile"]).write_text(good)
 
     assert await client.get(DEFINITIONS, "team-a", "blue") is None
+
+
+async def test_a_program_that_hangs_is_waited_for_in_vain_and_not_started_again(
+    by_kubeconfig: Callable[..., Client], cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "_DEADLINE", 0.5)
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\necho >> {tmp_path}/started\nread line < {tmp_path}/gate\necho '{{}}'\n")
+    program.chmod(0o755)
+    os.mkfifo(tmp_path / "gate")
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": str(program)}}
+    client = by_kubeconfig(cluster.kubeconfig("some", user))
+
+    for _ in range(3):
+        with pytest.raises(AccessError, match=r"no credentials within 0\.5 s"):
+            await client.list(DEFINITIONS, "team-a", print)
+
+    assert (tmp_path / "started").read_text() == "\n"
+    gate = os.open(tmp_path / "gate", os.O_RDWR)
+    os.write(gate, b"go\n")
+    with pytest.raises(KubeError, match=r"Unauthorized|forbidden"):
+        await client.list(DEFINITIONS, "team-a", print)
+    os.close(gate)
 
 
 async def test_a_kubeconfig_that_is_missing_is_used_once_it_is_there(

@@ -97,6 +97,13 @@ async def test_a_lease_that_was_deleted_is_made_anew(client: Client, cluster: Cl
     assert (await seen(client))["spec"]["holderIdentity"] == "me"
 
 
+async def test_a_namespace_that_is_missing_is_named(client: Client) -> None:
+    nowhere = Lease(client, "nowhere", "some", role="test", holder="me", duration=60.0)
+
+    with pytest.raises(KubeError, match=r'forbidden|namespaces "nowhere" not found'):
+        await nowhere.renew()
+
+
 async def test_while_the_server_is_away_nothing_is_held_and_afterwards_it_is(
     client: Client, cluster: Cluster
 ) -> None:

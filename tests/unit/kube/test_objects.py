@@ -23,7 +23,7 @@ from shim.model import Definition, NetworkID
 
 MANIFESTS = Path(__file__).parents[3] / "examples" / "kubernetes"
 ID = NetworkID("a" * 64)
-META = {"namespace": "team-a", "name": "blue", "resourceVersion": "7"}
+META = {"namespace": "team-a", "name": "blue"}
 BINDING = Binding(
     namespace="team-a",
     id=ID,
@@ -100,7 +100,7 @@ def test_what_is_no_binding_is_refused(value: dict[str, Any]) -> None:
 def test_a_definition_is_read_with_or_without_configuration(spec: object, config: str) -> None:
     value = {"metadata": META, "spec": spec}
 
-    assert definition_from_json(value) == Definition("team-a", "blue", config, "7")
+    assert definition_from_json(value) == Definition("team-a", "blue", config)
 
 
 @pytest.mark.parametrize("value", [{}, {"metadata": {}}, {"metadata": META, "spec": {"config": 5}}])

@@ -1,7 +1,8 @@
 """The pauses between attempts, and how a scope calls itself."""
 
+from shim.kube.backoff import Backoff
 from shim.kube.objects import DOCKER_NETWORKS
-from shim.kube.watch import Backoff, Scope
+from shim.kube.watch import Scope
 
 
 def test_pauses_double_up_to_the_longest_and_differ_by_chance() -> None:
