@@ -20,7 +20,7 @@ from lab.room import Room
 ADDRESS = "192.0.2.1"
 """The API server's address on the LAN."""
 SERVER = f"https://{ADDRESS}:6443"
-UPLINK = "uplink"
+UPLINK = "to-lan"
 """The name of the link to the LAN in whatever has joined."""
 
 _PATIENCE = 30.0

@@ -1,30 +1,25 @@
 """The API server, asked in a few verbs, each with a deadline and with errors that say what was refused.
 
-`kubernetes.aio` is loaded in a thread when it is first needed. Its answers are read raw: it would copy each
-object several times on the way.
+Answers are read raw: `kubernetes.aio` would copy each object several times on the way.
 """
 
 import asyncio
 import contextlib
-import importlib
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 
 from shim.kube.access import Access
-from shim.kube.errors import AccessError, KubeError, NotFoundError
+from shim.kube.errors import KubeError, NotFoundError
 from shim.kube.lists import ListReader
 from shim.kube.objects import Resource
+from shim.kube.sessions import Sessions
 from shim.model import JSONObject
-
-if TYPE_CHECKING:
-    from kubernetes.aio.client import CustomObjectsApi
 
 _DEADLINE = 10.0
 """Seconds for one answer, unless the caller has less time."""
@@ -37,21 +32,6 @@ _LONGEST_WATCH = 300
 
 _MERGE_PATCH = "application/merge-patch+json"
 
-_Stamp = tuple[int, int, int] | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """A connection pool with credentials, and the files these came from as they were then."""
-
-    api: "CustomObjectsApi"
-    files: Mapping[Path, _Stamp]
-
-    @property
-    def is_current(self) -> bool:
-        """Whether the credentials have not changed since."""
-        return self.files == _stamps(self.files)
-
 
 class Client:
     """The API server that `access` leads to. Every call may raise `KubeError` and `AccessError`.
@@ -61,23 +41,14 @@ class Client:
     """
 
     def __init__(self, access: Access, scratch: Path) -> None:
-        self._access = access
-        self._scratch = scratch
-        self._session: _Session | None = None
-        self._opening: asyncio.Task[None] | None = None
+        self._sessions = Sessions(access, scratch)
 
     def __str__(self) -> str:
-        host = self._session.api.api_client.configuration.host if self._session else self._access
-        return f"Kubernetes at {host}"
+        return f"Kubernetes at {self._sessions}"
 
     async def close(self) -> None:
         """End all connections; the next call opens new ones."""
-        if self._opening is not None:
-            self._opening.cancel()
-            await asyncio.wait({self._opening})
-        session, self._session = self._session, None
-        if session is not None:
-            await session.api.api_client.close()
+        await self._sessions.close()
 
     async def get(
         self, resource: Resource, namespace: str, name: str, *, deadline: float = _DEADLINE
@@ -222,63 +193,26 @@ class Client:
         **options: Any,
     ) -> aiohttp.ClientResponse:
         """Raises `_OutdatedError` when another attempt, with the credentials as they are now, may help."""
-        session = await self._current()
+        api = await self._sessions.current()
         scope = "namespaced_custom_object" if namespace else "custom_object_for_all_namespaces"
         place = (namespace, resource.plural) if namespace else (resource.plural,)
-        send = getattr(session.api, f"{verb}_{scope}{subresource}_without_preload_content")
+        send = getattr(api, f"{verb}_{scope}{subresource}_without_preload_content")
         try:
             response: aiohttp.ClientResponse = await send(
                 resource.group, resource.version, *place, *names, **options
             )
         except _TRANSPORT as error:
-            if session is not self._session:  # closed meanwhile, for newer credentials
+            if not self._sessions.is_current(api):  # closed meanwhile, for newer credentials
                 raise _OutdatedError(f"{self}: {_reason(error)}") from error
             raise self._unreached(error) from error
         if response.status == HTTPStatus.UNAUTHORIZED:
             refusal = await self._refused(response, resource)
-            if session is self._session:
-                await self.close()
+            if self._sessions.is_current(api):
+                await self._sessions.close()
             raise _OutdatedError(refusal.cause, code=refusal.code, cure=refusal.cure)
         if response.status >= HTTPStatus.BAD_REQUEST:
             raise await self._refused(response, resource)
         return response
-
-    async def _current(self) -> _Session:
-        """The session, with the credentials as they are now.
-
-        A program that gives them may hang: it is waited for by everybody, and not started again meanwhile.
-        """
-        if self._session is not None and not self._session.is_current:
-            await self.close()
-        while self._session is None:
-            if self._opening is None or self._opening.done():
-                self._opening = asyncio.create_task(self._open())
-                self._opening.add_done_callback(_seen_to_end)
-            try:
-                async with asyncio.timeout(_DEADLINE):
-                    await asyncio.shield(self._opening)
-            except TimeoutError:
-                raise AccessError(f"{self._access}: no credentials within {_DEADLINE:g} s") from None
-        return self._session
-
-    async def _open(self) -> None:
-        # All that is imported below, so that the event loop does not stand still for it.
-        for module in ("kubernetes.aio.client.api.custom_objects_api", "kubernetes.aio.config"):
-            await asyncio.to_thread(importlib.import_module, module)
-        from kubernetes.aio.client import ApiClient, CustomObjectsApi  # noqa: PLC0415
-
-        try:
-            self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise AccessError(f"{self._scratch}: cannot be made: {error.strerror}") from error
-        configuration = await self._access.load(self._scratch)
-        files = _stamps(self._access.files(configuration))
-        try:
-            api_client = await asyncio.to_thread(ApiClient, configuration)  # reads the certificates
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            raise AccessError(f"{self._access}: certificates cannot be used: {error}") from error
-        api_client.user_agent = "cnm-cni"
-        self._session = _Session(CustomObjectsApi(api_client), files)
 
     async def _lines(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         rest = b""
@@ -334,7 +268,7 @@ class Client:
 
     def _cure(self, status: int) -> str:
         if status == HTTPStatus.UNAUTHORIZED:
-            return f"are the credentials expired? they come from {self._access}"
+            return f"are the credentials expired? they come from {self._sessions.access}"
         if status == HTTPStatus.FORBIDDEN:
             return "grant it: kubectl apply -f examples/kubernetes/access.yaml"
         return ""
@@ -346,12 +280,6 @@ _TRANSPORT = (aiohttp.ClientError, TimeoutError, OSError, RuntimeError)
 
 class _OutdatedError(KubeError):
     """The credentials are not, or no longer, those that the server accepts."""
-
-
-def _seen_to_end(task: asyncio.Task[None]) -> None:
-    """Take note of how a task ended, even if nobody waits for it any more."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _reason(error: Exception) -> str:
@@ -370,16 +298,3 @@ def _reason(error: Exception) -> str:
 
 def _seconds(text: str) -> float:
     return float(text) if text.isascii() and text.isdecimal() else 0.0
-
-
-def _stamps(files: Iterable[Path]) -> dict[Path, _Stamp]:
-    """What tells whether a file has changed; None for one that is missing."""
-    return {path: _stamp(path) for path in files}
-
-
-def _stamp(path: Path) -> _Stamp:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -22,9 +22,9 @@ Clients = Callable[..., Client]
 MakeNode = Callable[..., Node]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A running cluster."""
+    """A running cluster; this process's link to it goes with it, before other tests look at their links."""
     with ready_cluster(tmp_path_factory.mktemp("cluster") / "disk") as cluster:
         cluster.join(os.getpid(), _ADDRESS)
         yield cluster
@@ -33,7 +33,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(autouse=True)
 def clean(cluster: Cluster) -> Iterator[None]:
     """Whatever a test makes is removed, and the API server is running, for the next one."""
+    before = links().keys()
     yield
+    assert links().keys() == before
     if not cluster.is_running("etcd"):
         cluster.start_etcd()
     if not cluster.is_running("kube-apiserver"):

@@ -74,6 +74,8 @@ class Node:
                     for task in tasks:
                         task.cancel()
                     await asyncio.gather(*tasks, return_exceptions=True)
+                    for endpoint in await self.driver._store.endpoints():
+                        await self.driver.remove(endpoint.id)
         finally:
             await self.engine.stop()
 

@@ -13,6 +13,7 @@ from lab.certificates import Authority
 from lab.cluster import ADDRESS, SERVER, Cluster, client_certificate
 
 from shim.kube import client as client_module
+from shim.kube import sessions
 from shim.kube.access import Kubeconfig, TokenAccess
 from shim.kube.client import Client
 from shim.kube.errors import UNREACHED, AccessError, KubeError
@@ -359,7 +360,7 @@ async def test_a_token_that_its_program_or_its_file_has_renewed_is_used(
 async def test_a_program_that_hangs_is_waited_for_in_vain_and_not_started_again(
     by_kubeconfig: Callable[..., Client], cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "_DEADLINE", 0.5)
+    monkeypatch.setattr(sessions, "_DEADLINE", 0.5)
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\necho >> {tmp_path}/started\nread line < {tmp_path}/gate\necho '{{}}'\n")
     program.chmod(0o755)
