@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -35,14 +36,17 @@ async def serve(settings: Settings) -> None:
 
     Raises `ShimError` when it cannot start.
     """
+    _allow_open_files()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     with _lock(settings.listen), _listen(settings.listen) as listener:
-        async with assembled(settings) as (driver, works):
+        async with assembled(settings) as (driver, ipam_driver, works):
             runner = web.AppRunner(
-                application(driver), keepalive_timeout=_KEEP_ALIVE, shutdown_timeout=_longest_call(settings)
+                application(driver, ipam_driver),
+                keepalive_timeout=_KEEP_ALIVE,
+                shutdown_timeout=_longest_call(settings),
             )
             await runner.setup()
             try:
@@ -58,6 +62,12 @@ async def serve(settings: Settings) -> None:
             finally:
                 await runner.cleanup()
     _log.info("stopped")
+
+
+def _allow_open_files() -> None:
+    """Raise the limit of open files as far as this process may: a published port needs one or two."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _forever(name: str, work: Work) -> NoReturn:

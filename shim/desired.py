@@ -11,7 +11,7 @@ from shim.engine import DockerNetwork, Identity
 from shim.errors import ShimError
 from shim.kube.objects import CONFLIST, DEFINITIONS, Binding
 from shim.model import Endpoint, EndpointID, JSONObject, Network
-from shim.translate import network_options
+from shim.options import network_options
 
 _MOST_ENDPOINTS = 1000
 """Endpoints that are listed; an object may have 1.5 MB."""

@@ -7,19 +7,29 @@ call may be repeated, may come out of order, and the shim may die at any moment.
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from ipaddress import ip_interface
+from typing import Any
 from weakref import WeakValueDictionary
 
-from shim import attached, lifecycle, publish, telemetry, translate
+from shim import attached, lifecycle, publish, subnets, telemetry, translate
+from shim.admission import Admission, refuse_other_addresses
+from shim.cni import ipam
 from shim.cni.conf import NetworkConfigList
 from shim.cni.errors import PluginError
+from shim.cni.result import NOTHING
 from shim.errors import InvalidRequestError, ShimError
 from shim.handover import Handover
+from shim.identity import Identities
 from shim.lifecycle import Step
 from shim.logical import LogicalNetworks
-from shim.model import Endpoint, EndpointID, EndpointState, Network, NetworkID
+from shim.model import Endpoint, EndpointID, EndpointState, Ipam, Network, NetworkID
 from shim.net.snapshot import Link
+from shim.options import network_options
+from shim.pools import Pools
+from shim.publish import HostPorts
+from shim.reservations import Reservations
 from shim.resolve import Resolver
 from shim.store import Store
 from shim.wire import messages as m
@@ -27,6 +37,7 @@ from shim.wire import messages as m
 _log = logging.getLogger(__name__)
 
 _ATTACHED = (EndpointState.CREATED, EndpointState.JOINING, EndpointState.JOINED)
+_CREATED = (EndpointState.PLANNED, *_ATTACHED)
 
 
 class Driver:
@@ -34,32 +45,44 @@ class Driver:
 
     def __init__(
         self,
+        *,
         store: Store,
         resolver: Resolver,
         logical_networks: LogicalNetworks,
         handover: Handover,
+        admission: Admission,
+        identities: Identities,
+        pools: Pools,
+        reservations: Reservations,
+        ports: HostPorts,
         name: str,
     ) -> None:
         self._store = store
         self._resolver = resolver
         self._logical_networks = logical_networks
         self._handover = handover
+        self._admission = admission
+        self._identities = identities
+        self._pools = pools
+        self._reservations = reservations
+        self._ports = ports
         self._name = name
         self._naming = asyncio.Lock()
         self._locks: WeakValueDictionary[EndpointID, asyncio.Lock] = WeakValueDictionary()
-        self._ports = asyncio.Lock()
 
     async def activate(self, _request: m.EmptyRequest) -> m.ActivateResponse:
         """Say what this socket serves."""
-        return m.ActivateResponse(("NetworkDriver",))
+        return m.ActivateResponse(("NetworkDriver", "IpamDriver"))
 
     async def get_capabilities(self, _request: m.EmptyRequest) -> m.CapabilitiesResponse:
         """Say that networks are local to the engine."""
         return m.CapabilitiesResponse()
 
-    async def gw_alloc_check(self, _request: m.EmptyRequest) -> m.GwAllocCheckResponse:
-        """Say that Docker's IPAM need not reserve a gateway."""
-        return m.GwAllocCheckResponse()
+    async def gw_alloc_check(self, request: m.GwAllocCheckRequest) -> m.GwAllocCheckResponse:
+        """Say that no gateway need be set aside, unless Docker's IPAM is to give out the other addresses."""
+        options = network_options(request.options)
+        self._pools.announce(options.cni_network)
+        return m.GwAllocCheckResponse(skip=options.ipam is not Ipam.DOCKER)
 
     async def allocate_network(self, _request: m.NetworkRequest) -> m.EmptyResponse:
         """Refuse: only a swarm manager asks, for networks that span engines."""
@@ -78,19 +101,34 @@ class Driver:
 
     async def create_network(self, request: m.CreateNetworkRequest) -> m.EmptyResponse:
         """Bind the Docker network to a CNI network, which must be fit for use when it was given by option."""
-        options = translate.network_options(request.options)
+        options = network_options(request.options)
         telemetry.about(options.cni_network or request.network_id[:12])
-        translate.refuse_docker_addresses(request.pools, self._name, options.cni_network)
+        self._pools.withdraw(options.cni_network)
         network = Network(
             id=request.network_id,
             cni_network=options.cni_network,
             options=request.options,
             internal=request.internal,
+            ipam=subnets.chooser(request.pools, options, self._name),
+            ipv6=any(":" in pool.pool for pool in request.pools),
+            gateways=tuple(str(ip_interface(pool.gateway).ip) for pool in request.pools if pool.gateway),
             created_at=time.time(),
         )
+        await self._admission.refuse_of_engine(options)
+        if not request.ipv4:
+            subnets.refuse_no_ipv4(network.ipam)
         if network.cni_network:
             network = await self._logical_networks.bind(network)
-            self._require_plugins(network, self._logical_networks.conflist(network))
+        if network.ipam is Ipam.CNI:
+            network = await self._claimed(network, [pool.pool for pool in request.pools])
+        if network.cni_network:
+            conflist = self._logical_networks.conflist(network)
+            self._require_plugins(network, conflist)
+            subnets.check(request.pools, conflist, network)
+            if options.identity and ipam.kind(conflist):
+                subnets.refuse_without_link(conflist)
+            auxiliary = [address for pool in request.pools for address in pool.auxiliary]
+            await self._reservations.set_aside(conflist.name, auxiliary, network.id)
         await self._journal(network, is_new=True)
         return m.EmptyResponse()
 
@@ -114,21 +152,18 @@ class Driver:
         """Run the chain's ADD in a staging namespace; reply with the address it gave."""
         async with self._lock(request.endpoint_id):
             known = await self._store.endpoint(request.endpoint_id)
-            if known is not None and known.state in _ATTACHED:
-                return _created(known)
+            if known is not None and known.state in _CREATED:
+                return translate.news(_created(known), request)
             if known is not None:
                 await self._remove(known)
             network, conflist = await self.network(request.network_id)
             telemetry.about(f"{conflist.name}/{request.endpoint_id[:12]}")
-            translate.refuse_endpoint_options(request.options)
             conflist = await self._handover.prepare(conflist)
-            endpoint = await self._attach(await self._admit(request, network, conflist))
-            reply = _created(endpoint)
-            if lost := translate.not_carried(attached.snapshot(endpoint), endpoint, reply):
-                _log.warning(
-                    "network %s: the engine does not carry over: %s", network.cni_network, ", ".join(lost)
-                )
-            return reply
+            staging = self._handover.staging(request.endpoint_id)
+            endpoint = await self._admission.admit(request, network, conflist, staging)
+            if endpoint.state is EndpointState.ADDING:
+                endpoint = await self._attach(endpoint)
+            return translate.news(_created(endpoint), request)
 
     async def join(self, request: m.JoinRequest) -> m.JoinResponse:
         """Put the link where the engine fetches it; reply with its name and the routes of the chain."""
@@ -140,13 +175,18 @@ class Driver:
                     cure="start the container again",
                 )
             telemetry.about(f"{endpoint.conflist['name']}/{endpoint.id[:12]}")
+            await self._refuse_unshared(endpoint, request.sandbox_key)
             network = await self._store.network(endpoint.network_id)
+            if endpoint.state is EndpointState.PLANNED:
+                identity = await self._identities.of(endpoint, request.sandbox_key)
+                args = tuple(sorted({**identity, **dict(endpoint.cni_args)}.items()))
+                endpoint = await self._attach(await self._advance(endpoint, Step.ADD, cni_args=args))
             if endpoint.state is not EndpointState.JOINED or endpoint.sandbox_key != request.sandbox_key:
                 endpoint = await self._advance(endpoint, Step.JOIN, sandbox_key=request.sandbox_key)
                 await self._handover.release(endpoint)
                 endpoint = await self._advance(endpoint, Step.JOINED)
-            internal = network is not None and network.internal
-            return translate.joined(attached.snapshot(endpoint), endpoint, internal=internal)
+            default_route = not (network and network.internal) and not _publishes_elsewhere(endpoint, request)
+            return translate.joined(attached.snapshot(endpoint), endpoint, default_route=default_route)
 
     async def leave(self, request: m.EndpointRequest) -> m.EmptyResponse:
         """Run DEL while the sandbox lives, which saves moving the link; else DeleteEndpoint does it."""
@@ -167,12 +207,22 @@ class Driver:
         """Say nothing: no engine shows what a remote driver answers, and old ones fail on an error."""
         return m.OperInfoResponse()
 
-    async def program_external_connectivity(self, _request: m.EndpointRequest) -> m.EmptyResponse:
-        """Accept: the chain published the ports at ADD."""
+    async def program_external_connectivity(self, request: m.EndpointRequest) -> m.EmptyResponse:
+        """Hold the container's ports, which the chain published at ADD: it is for us to serve them."""
+        joined = await self._store.endpoint(request.endpoint_id)
+        if joined is not None and joined.sandbox_key:
+            for endpoint in await self._in_sandbox(joined.sandbox_key):
+                async with self._lock(endpoint.id):
+                    await self._hold_ports(endpoint.id)
         return m.EmptyResponse()
 
-    async def revoke_external_connectivity(self, _request: m.EndpointRequest) -> m.EmptyResponse:
-        """Accept: the chain takes the ports back at DEL."""
+    async def revoke_external_connectivity(self, request: m.EndpointRequest) -> m.EmptyResponse:
+        """Let go of the container's ports: another driver, Docker's bridge, is about to publish them itself.
+
+        The chain's rules stay until DEL, and lead to the same container.
+        """
+        async with self._lock(request.endpoint_id):
+            self._ports.release(request.endpoint_id)
         return m.EmptyResponse()
 
     async def network(self, network_id: NetworkID) -> tuple[Network, NetworkConfigList]:
@@ -183,6 +233,16 @@ class Driver:
         if network != stored:
             await self._journal(network, is_new=stored is None)
         return network, conflist
+
+    async def ready(self, network_id: NetworkID) -> NetworkConfigList:
+        """The conflist of a network as it is now, whose plugins are ready for ADD. Raises `ShimError`."""
+        _, conflist = await self.network(network_id)
+        return await self._handover.prepare(conflist)
+
+    async def hold_ports(self) -> None:
+        """Hold the host ports of the endpoints there are; to be called before any call is served."""
+        for endpoint in await self._store.endpoints():
+            await self._hold_ports(endpoint.id)
 
     async def remove(self, endpoint_id: EndpointID, seen: Endpoint | None = None) -> None:
         """Detach the endpoint wherever it is, and forget it; harmless when there is none.
@@ -207,67 +267,78 @@ class Driver:
             await save(network)
 
     def _require_plugins(self, network: Network, conflist: NetworkConfigList) -> None:
+        """Raises `ConfError` unless all that will run is installed, also where addresses come beforehand."""
         try:
             self._handover.require(conflist)
+            if network.ipam is not Ipam.NULL or network_options(network.options).identity:
+                self._handover.require(ipam.settled(conflist, (), NOTHING))
         except PluginError as error:
             raise self._logical_networks.explained(network, error) from error
 
-    async def _admit(
-        self, request: m.CreateEndpointRequest, network: Network, conflist: NetworkConfigList
-    ) -> Endpoint:
-        """Journal the endpoint to be, with all that ADD needs and the host ports it takes."""
-        mac_capability, mac_args = translate.mac_request(request.mac_address, conflist.capabilities)
-        cni_args = translate.network_options(network.options).cni_args + mac_args
-        async with self._ports:
-            taken = [
-                mapping
-                for other in await self._store.endpoints()
-                if other.state is not EndpointState.LEFT
-                for mapping in other.capability_args.get("portMappings", ())
+    async def _claimed(self, network: Network, subnets: Sequence[str]) -> Network:
+        """The network with its pools of our IPAM driver, and the name that was said there."""
+        name, pool_ids = self._pools.claim(subnets, network.cni_network)
+        network = replace(network, cni_network=network.cni_network or name, pool_ids=pool_ids)
+        if name and network.definition is None:
+            network = await self._logical_networks.bind(network)
+        return network
+
+    async def _refuse_unshared(self, endpoint: Endpoint, sandbox_key: str) -> None:
+        """Raises `ConflictError` when ports were left to an endpoint that is not of the same container."""
+        if endpoint.shared_ports:
+            siblings = await self._in_sandbox(sandbox_key)
+            published = [
+                mapping for item in siblings for mapping in item.capability_args.get("portMappings", ())
             ]
-            ports = translate.port_request(
-                publish.port_mappings(request.port_bindings, taken),
-                conflist.capabilities,
-                network.cni_network,
-            )
-            endpoint = Endpoint(
-                id=request.endpoint_id,
-                network_id=network.id,
-                state=EndpointState.ADDING,
-                conflist=conflist.to_json(),
-                ifname=translate.IFNAME,
-                staging=self._handover.staging(request.endpoint_id),
-                cni_args=cni_args,
-                capability_args={**mac_capability, **ports},
-                mac_address=request.mac_address,
-                boot_id=boot_id(),
-                created_at=time.time(),
-            )
-            await self._store.save_endpoint(endpoint)
-        return endpoint
+            publish.refuse_unshared(endpoint.shared_ports, published)
+
+    async def _in_sandbox(self, sandbox_key: str) -> list[Endpoint]:
+        return [
+            item
+            for item in await self._store.endpoints()
+            if item.state is EndpointState.JOINED and item.sandbox_key == sandbox_key
+        ]
+
+    async def _hold_ports(self, endpoint_id: EndpointID) -> None:
+        endpoint = await self._store.endpoint(endpoint_id)
+        if endpoint is not None and endpoint.state is not EndpointState.LEFT:
+            self._ports.retake(endpoint.id, endpoint.capability_args.get("portMappings", ()))
 
     async def _attach(self, endpoint: Endpoint) -> Endpoint:
+        """Run ADD, and take note of what it made; what the engine will not take along is logged."""
         try:
-            attached = await self._handover.attach(endpoint)
+            endpoint = await self._handover.attach(endpoint)
         except ShimError as error:
             if isinstance(error, PluginError) and error.left_behind:
                 await self._advance(endpoint, Step.DETACH, last_error=str(error.cleanup_error))
             else:
-                await self._store.delete_endpoint(endpoint.id)
+                await self._forget(endpoint)
             raise
-        await self._store.save_endpoint(attached)  # from here on, what undoes it needs the result
+        await self._store.save_endpoint(endpoint)  # from here on, what undoes it needs the result
         try:
-            attached = await self._handover.snapshot(attached)
-            await self._handover.publish(attached)
+            _check(endpoint)
+            endpoint = await self._handover.snapshot(endpoint)
+            await self._handover.publish(endpoint)
         except ShimError:
-            await self._remove(attached)
+            await self._remove(endpoint)
             raise
-        return await self._advance(attached, Step.ADDED)
+        result, snapshot = attached.result(endpoint), attached.snapshot(endpoint)
+        if lost := translate.not_carried(result, snapshot, endpoint, _created(endpoint)):
+            _log.warning(
+                "network %s: the engine does not carry over: %s", endpoint.conflist["name"], ", ".join(lost)
+            )
+        return await self._advance(endpoint, Step.ADDED)
 
     async def _remove(self, endpoint: Endpoint) -> None:
-        if endpoint.state is not EndpointState.LEFT:
+        if endpoint.state not in {EndpointState.PLANNED, EndpointState.LEFT}:
             await self._detach(endpoint, await self._handover.in_sandbox(endpoint))
+        await self._forget(endpoint)
+
+    async def _forget(self, endpoint: Endpoint) -> None:
+        """Let go of all that was taken for an endpoint whose DEL is done."""
+        self._ports.release(endpoint.id)
         await self._store.delete_endpoint(endpoint.id)
+        await self._reservations.drop(endpoint.reservations)
 
     async def _detach(self, endpoint: Endpoint, found: Link | None) -> None:
         endpoint = await self._advance(endpoint, Step.DETACH)
@@ -275,12 +346,14 @@ class Driver:
             await self._handover.detach(endpoint, found)
         except ShimError as error:
             await self._store.save_endpoint(replace(endpoint, last_error=str(error)))
+            await self._hold_ports(endpoint.id)  # the engine has revoked them, and the rules still stand
             raise
+        self._ports.release(endpoint.id)
         await self._advance(endpoint, Step.DETACHED, last_error="")
 
-    async def _advance(self, endpoint: Endpoint, step: Step, **changes: str) -> Endpoint:
+    async def _advance(self, endpoint: Endpoint, step: Step, **changes: Any) -> Endpoint:
         state = lifecycle.advance(endpoint.id, endpoint.state, step)
-        endpoint = replace(endpoint, state=state, **changes)  # type: ignore[arg-type]
+        endpoint = replace(endpoint, state=state, **changes)
         await self._store.save_endpoint(endpoint)
         return endpoint
 
@@ -288,10 +361,26 @@ class Driver:
         return self._locks.setdefault(endpoint_id, asyncio.Lock())
 
 
-def boot_id() -> str:
-    """The kernel's ID of this boot. Source: random(4)."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+def _check(endpoint: Endpoint) -> None:
+    """Raises `InvalidRequestError` when the chain did not do what it was asked for."""
+    refuse_other_addresses(endpoint, attached.result(endpoint))
+    publish.refuse_unreachable(
+        endpoint.capability_args.get("portMappings", ()),
+        attached.addresses(endpoint),
+        endpoint.conflist["name"],
+    )
+
+
+def _publishes_elsewhere(endpoint: Endpoint, request: m.JoinRequest) -> bool:
+    """Whether another driver, Docker's bridge, publishes the sandbox's ports.
+
+    The engine tells us none of them then. If we took the default route, it would take them from that driver.
+    """
+    ours = endpoint.capability_args.get("portMappings") or endpoint.shared_ports
+    return bool(request.port_bindings) and not ours
 
 
 def _created(endpoint: Endpoint) -> m.CreateEndpointResponse:
+    if endpoint.state is EndpointState.PLANNED:
+        return translate.planned(NetworkConfigList.from_json(endpoint.conflist, "the journal"), endpoint)
     return translate.created(attached.result(endpoint), attached.snapshot(endpoint), endpoint)

@@ -5,6 +5,8 @@ for a driver (`GET /containers/<id>/json` would hang). Each has a deadline: whil
 it accepts connections and answers nothing.
 """
 
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -29,8 +31,18 @@ class DockerNetwork:
     internal: bool
     options: Mapping[str, str]
     """The `-o` options."""
+    ipam_options: Mapping[str, str]
+    """The `--ipam-opt` options."""
     containers: Mapping[EndpointID, str]
     """Container names by endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class DockerContainer:
+    """What the engine says of one of its containers."""
+
+    id: str
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +76,25 @@ class Engine:
         """Which engine it is. Raises `UnavailableError` when nothing answers."""
         return self._read(await self._get("/info"), _identity, "an engine")
 
-    async def _get(self, path: str) -> Any:
+    async def container(self, name: str) -> DockerContainer:
+        """The container of that name, by the list, which waits for no container.
+
+        Raises `InvalidRequestError` when there is none, `UnavailableError` when nothing answers.
+        """
+        filters = json.dumps({"name": [f"^/{re.escape(name)}$"]})
+        listed = await self._get("/containers/json", all="true", filters=filters)
+        found = self._read(listed, _containers, "containers")
+        if not found:
+            raise InvalidRequestError(f"the Docker engine knows no container {name}")
+        return found[0]
+
+    async def _get(self, path: str, **query: str) -> Any:
         timeout = aiohttp.ClientTimeout(total=self._deadline)
         connector = aiohttp.UnixConnector(path=str(self._socket))
         try:
             async with (
                 aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-                session.get(f"http://docker{path}") as response,
+                session.get(f"http://docker{path}", params=query) as response,
             ):
                 if response.status == HTTPStatus.NOT_FOUND:
                     raise InvalidRequestError(
@@ -105,11 +129,16 @@ def _network(item: Mapping[str, Any]) -> DockerNetwork:
         driver=item.get("Driver", ""),
         internal=bool(item.get("Internal")),
         options=item.get("Options") or {},
+        ipam_options=(item.get("IPAM") or {}).get("Options") or {},
         containers={
             EndpointID(container["EndpointID"]): container["Name"]
             for container in (item.get("Containers") or {}).values()
         },
     )
+
+
+def _containers(items: Iterable[Mapping[str, Any]]) -> list[DockerContainer]:
+    return [DockerContainer(str(item["Id"]), item.get("Labels") or {}) for item in items]
 
 
 def _network_ids(items: Iterable[Mapping[str, Any]]) -> set[NetworkID]:

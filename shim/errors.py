@@ -6,6 +6,9 @@ Every error a user can meet is a `ShimError`. Rooms of floor 1 derive their own 
 
 from http import HTTPStatus
 
+_LONGEST = 1000
+"""Characters."""
+
 
 class ShimError(Exception):
     """Something failed for a reason worth telling the person who typed the command.
@@ -48,5 +51,11 @@ class ConfigError(ShimError):
 
 
 def one_line(text: str) -> str:
-    """`text` with every run of white space, line breaks included, folded into one blank."""
-    return " ".join(text.split())
+    """`text` with every run of white space, line breaks included, folded into one blank.
+
+    A text may quote what somebody sent, of any length: the middle of one that nobody would read is left out.
+    """
+    line = " ".join(text.split())
+    if len(line) <= _LONGEST:
+        return line
+    return f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"

@@ -15,6 +15,7 @@ _S = EndpointState
 class Step(StrEnum):
     """What moves an endpoint from one state to the next."""
 
+    ADD = "add"
     ADDED = "added"
     JOIN = "join"
     JOINED = "joined"
@@ -23,6 +24,7 @@ class Step(StrEnum):
 
 
 _TABLE: dict[EndpointState, dict[Step, EndpointState]] = {
+    _S.PLANNED: {Step.ADD: _S.ADDING},
     _S.ADDING: {Step.ADDED: _S.CREATED, Step.DETACH: _S.LEAVING},
     _S.CREATED: {Step.JOIN: _S.JOINING, Step.DETACH: _S.LEAVING},
     _S.JOINING: {Step.JOIN: _S.JOINING, Step.JOINED: _S.JOINED, Step.DETACH: _S.LEAVING},

@@ -21,7 +21,7 @@ from shim.kube import access
 from shim.kube.client import Client
 from shim.kube.cluster import list_bindings
 from shim.model import NetworkID
-from shim.translate import network_options
+from shim.options import network_options
 
 _SHORTEST_ID = 4
 """Digits that are taken for the beginning of an ID."""

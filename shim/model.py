@@ -25,6 +25,8 @@ EndpointID = NewType("EndpointID", str)
 class EndpointState(StrEnum):
     """How far an endpoint has come. A state ending in `-ING` is an intent, the others are outcomes."""
 
+    PLANNED = "planned"
+    """The engine knows the address; ADD waits for Join, when it can be known whose endpoint it is."""
     ADDING = "adding"
     """The chain's ADD is under way in the staging namespace, or was when the shim died."""
     CREATED = "created"
@@ -37,6 +39,17 @@ class EndpointState(StrEnum):
     """The chain's DEL is under way, or failed and will be tried again."""
     LEFT = "left"
     """DEL is done; nothing but the record remains."""
+
+
+class Ipam(StrEnum):
+    """Who chooses the addresses of a Docker network: the value of its option `cni.ipam`."""
+
+    NULL = "null"
+    """The chain's IPAM plugin, within the chain (`--ipam-driver null`)."""
+    CNI = "cni"
+    """The same plugin, alone, when the engine asks our IPAM driver (`--ipam-driver cni`)."""
+    DOCKER = "docker"
+    """Docker's IPAM, or an IPAM driver of somebody else; the chain is told what it chose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +78,14 @@ class Network:
     options: Mapping[str, str] = field(default_factory=dict)
     """The `-o` options as the user typed them."""
     internal: bool = False
-    """Made with `--internal`: endpoints get no default route."""
+    """Made with `--internal`: endpoints get no default route, and nothing masquerades for them."""
+    ipam: Ipam = Ipam.NULL
+    ipv6: bool = False
+    """Whether the engine asks for IPv6 addresses: for a container where IPv6 is off, it asks for none."""
+    gateways: tuple[str, ...] = ()
+    """Those of the engine's pools, when its IPAM chooses the addresses."""
+    pool_ids: tuple[str, ...] = ()
+    """Pools of our IPAM driver that were asked for before the CNI network was known."""
     created_at: float = 0.0
     """Seconds since the epoch."""
 
@@ -90,10 +110,14 @@ class Endpoint:
     """`runtimeConfig` of ADD by capability, such as `portMappings`."""
     mac_address: str = ""
     """The MAC address asked for by `--mac-address`, if any."""
+    shared_ports: tuple[PortMapping, ...] = ()
+    """Asked for, and left to an endpoint that publishes them; Join shows if it is of the same container."""
     result: JSONObject | None = None
     """The chain's final result."""
     snapshot: JSONObject | None = None
     """What the plugins did to the link, as `net.snapshot.Snapshot` writes it."""
+    reservations: tuple[str, ...] = ()
+    """IDs of the reservations that its addresses are from, where they were reserved beforehand."""
     sandbox_key: str = ""
     """The engine's path of the container's network namespace, once joined."""
     boot_id: str = ""
@@ -102,3 +126,26 @@ class Endpoint:
     """Seconds since the epoch."""
     last_error: str = ""
     """Why the last attempt to remove it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Addresses that an IPAM plugin gave before there was an endpoint to attach."""
+
+    id: str
+    """`CNI_CONTAINERID` of the plugin's ADD and DEL: 64 hexadecimal digits."""
+    conflist: JSONObject
+    """The IPAM plugin as a list of its own."""
+    cni_args: tuple[tuple[str, str], ...] = ()
+    capability_args: JSONObject = field(default_factory=dict)
+    result: JSONObject | None = None
+    """The plugin's result; None while ADD is under way."""
+    held: Mapping[str, str] = field(default_factory=dict)
+    """The addresses that the engine was given and has not released, without prefix length, each with
+    the ID of its pool."""
+    network_id: str = ""
+    """The Docker network that sets the address aside for good (`--aux-address`)."""
+    created_at: float = 0.0
+    """Seconds since the epoch."""
+    last_error: str = ""
+    """Why the last attempt to give it back failed."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shim import telemetry
+from shim.admission import Admission
 from shim.bindings import Bindings
 from shim.cni.exec import Exec
 from shim.cni.runtime import Runtime
@@ -17,6 +18,8 @@ from shim.config import Settings
 from shim.driver import Driver
 from shim.engine import Engine
 from shim.handover import Handover
+from shim.identity import Identities
+from shim.ipam import IpamDriver
 from shim.kube import access as kube_access
 from shim.kube.access import Access
 from shim.kube.client import Client
@@ -26,8 +29,11 @@ from shim.net.links import Links
 from shim.net.namespaces import Namespaces
 from shim.net.thread import NetlinkThread
 from shim.orphans import Orphans
+from shim.pools import Pools
 from shim.presence import Presence
+from shim.publish import HostPorts
 from shim.reconcile import Reconciler
+from shim.reservations import Reservations
 from shim.resolve import Resolver
 from shim.store import Store
 
@@ -38,8 +44,8 @@ Work = Callable[[], Coroutine[Any, Any, object]]
 
 
 @contextlib.asynccontextmanager
-async def assembled(settings: Settings) -> AsyncIterator[tuple[Driver, Mapping[str, Work]]]:
-    """The driver, and what has to be done beside it, by name."""
+async def assembled(settings: Settings) -> AsyncIterator[tuple[Driver, IpamDriver, Mapping[str, Work]]]:
+    """The drivers, and what has to be done beside them, by name."""
     changed = asyncio.Event()
     store = Store(settings.state_dir, changed=changed.set)
     netlink = NetlinkThread()
@@ -55,15 +61,25 @@ async def assembled(settings: Settings) -> AsyncIterator[tuple[Driver, Mapping[s
             settings.conf_dirs, cluster, settings.kubernetes, settings.deadlines.kubernetes
         )
         namespaces = Namespaces(netlink, settings.run_dir / "netns")
-        driver = Driver(
-            store,
-            Resolver(engine, logical_networks, cluster, settings.deadlines.kubernetes),
-            logical_networks,
-            Handover(_runtime(settings), namespaces, Links(netlink)),
-            settings.driver_name,
+        links = Links(netlink)
+        runtime = _runtime(settings)
+        reservations = Reservations(store, runtime, namespaces)
+        ports = HostPorts()
+        stack.callback(ports.close)
+        driver, ipam_driver = drivers(
+            store=store,
+            engine=engine,
+            logical_networks=logical_networks,
+            resolver=Resolver(engine, logical_networks, cluster, settings.deadlines.kubernetes),
+            handover=Handover(runtime, namespaces, links),
+            reservations=reservations,
+            links=links,
+            ports=ports,
+            name=settings.driver_name,
         )
-        reconciler = Reconciler(driver, store, engine, namespaces)
+        reconciler = Reconciler(driver, store, engine, namespaces, reservations)
         await reconciler.recall()
+        await driver.hold_ports()
         works: dict[str, Work] = {"repair": reconciler.run}
         if client and cluster:
             presence = Presence(client, engine, settings.kubernetes, changed.set)
@@ -85,7 +101,45 @@ async def assembled(settings: Settings) -> AsyncIterator[tuple[Driver, Mapping[s
                 "orphans": Orphans(client, presence, settings.kubernetes).run,
             }
             _log.info("Kubernetes: node %s, by %s", settings.kubernetes.node, access)
-        yield driver, works
+        yield driver, ipam_driver, works
+
+
+def drivers(
+    *,
+    store: Store,
+    engine: Engine,
+    logical_networks: LogicalNetworks,
+    resolver: Resolver,
+    handover: Handover,
+    reservations: Reservations,
+    links: Links,
+    ports: HostPorts,
+    name: str,
+) -> tuple[Driver, IpamDriver]:
+    """The two drivers of one engine, which share what they know."""
+    pools = Pools()
+    driver = Driver(
+        store=store,
+        resolver=resolver,
+        logical_networks=logical_networks,
+        handover=handover,
+        admission=Admission(store, engine, reservations, ports),
+        identities=Identities(store, engine),
+        pools=pools,
+        reservations=reservations,
+        ports=ports,
+        name=name,
+    )
+    ipam_driver = IpamDriver(
+        store=store,
+        logical_networks=logical_networks,
+        reservations=reservations,
+        pools=pools,
+        links=links,
+        driver=driver,
+        name=name,
+    )
+    return driver, ipam_driver
 
 
 def _runtime(settings: Settings) -> Runtime:

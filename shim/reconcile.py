@@ -11,11 +11,13 @@ import time
 from pathlib import Path
 
 from shim import telemetry
-from shim.driver import Driver, boot_id
+from shim.admission import boot_id
+from shim.driver import Driver
 from shim.engine import Engine
 from shim.errors import InvalidRequestError, ShimError
 from shim.model import Endpoint, EndpointState, NetworkID
 from shim.net.namespaces import Namespaces, is_namespace
+from shim.reservations import Reservations
 from shim.store import Store
 
 _log = logging.getLogger(__name__)
@@ -30,11 +32,19 @@ _GRACE = 60.0
 class Reconciler:
     """Removes endpoints that nobody will ask about again."""
 
-    def __init__(self, driver: Driver, store: Store, engine: Engine, namespaces: Namespaces) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        store: Store,
+        engine: Engine,
+        namespaces: Namespaces,
+        reservations: Reservations,
+    ) -> None:
         self._driver = driver
         self._store = store
         self._engine = engine
         self._namespaces = namespaces
+        self._reservations = reservations
         self._interrupted: list[Endpoint] = []
 
     async def recall(self) -> None:
@@ -53,6 +63,7 @@ class Reconciler:
         for part in (
             self._retry_failed,
             self._remove_left_over,
+            self._give_back_addresses,
             self._remove_stray_namespaces,
             self._forget_networks,
         ):
@@ -93,13 +104,24 @@ class Reconciler:
         except InvalidRequestError:  # there is no such network any more
             return set()
 
-    async def _remove_stray_namespaces(self) -> None:
-        """Remove staging namespaces that no endpoint in the journal owns.
+    async def _give_back_addresses(self) -> None:
+        """Give back addresses that were reserved for endpoints which never came, or have gone."""
+        for reservation in await self._reservations.left_over(time.time() - _GRACE):
+            with telemetry.call("Repair") as record:
+                telemetry.about(reservation.conflist["name"])
+                try:
+                    await self._reservations.give_back(reservation)
+                except ShimError as error:
+                    record.error = str(error)
 
-        The names are read first: whoever makes a namespace has journalled its endpoint before.
+    async def _remove_stray_namespaces(self) -> None:
+        """Remove staging namespaces that no endpoint or reservation in the journal owns.
+
+        The names are read first: whoever makes a namespace has journalled its owner before.
         """
         names = await self._namespaces.names()
-        known = {endpoint.id for endpoint in await self._store.endpoints()}
+        known: set[str] = {endpoint.id for endpoint in await self._store.endpoints()}
+        known |= {reservation.id for reservation in await self._store.reservations()}
         for name in names:
             if name not in known:
                 await self._namespaces.remove(name)
@@ -128,7 +150,8 @@ def _interrupted(endpoint: Endpoint) -> bool:
 
 
 def _suspect(endpoint: Endpoint) -> bool:
-    if endpoint.state is EndpointState.CREATED and time.time() - endpoint.created_at < _GRACE:
+    waits_for_join = endpoint.state in (EndpointState.PLANNED, EndpointState.CREATED)
+    if waits_for_join and time.time() - endpoint.created_at < _GRACE:
         return False
-    settled = endpoint.state in (EndpointState.CREATED, EndpointState.JOINED, EndpointState.LEFT)
+    settled = waits_for_join or endpoint.state in (EndpointState.JOINED, EndpointState.LEFT)
     return settled and not is_namespace(Path(endpoint.sandbox_key or "/nowhere"))

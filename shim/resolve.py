@@ -9,7 +9,7 @@ from shim.kube.errors import KubeError
 from shim.kube.objects import Binding
 from shim.logical import LogicalNetworks
 from shim.model import Network, NetworkID
-from shim.translate import network_options
+from shim.options import NETWORK, network_options
 
 
 class Resolver:
@@ -59,7 +59,7 @@ class Resolver:
         With a `problem` the name does not count: Kubernetes might have bound it to something else.
         """
         seen = await self._engine.network(network_id)
-        given = network_options(seen.options).cni_network
+        given = network_options(seen.options).cni_network or seen.ipam_options.get(NETWORK, "")
         if problem and not given:
             raise UnavailableError(
                 f"cannot tell whether Kubernetes binds network {seen.name}: {problem.cause}",

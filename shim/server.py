@@ -13,7 +13,8 @@ from aiohttp import web
 
 from shim import telemetry
 from shim.driver import Driver
-from shim.errors import ShimError
+from shim.errors import InvalidRequestError, ShimError, one_line
+from shim.ipam import IpamDriver
 from shim.wire.protocol import CALLS, CONTENT_TYPE, Call, Request, Response, error_envelope
 
 _log = logging.getLogger(__name__)
@@ -22,11 +23,12 @@ _Handler = Callable[[web.Request], Awaitable[web.Response]]
 _Method = Callable[[Request], Awaitable[Response]]
 
 
-def application(driver: Driver) -> web.Application:
-    """The web application that answers the engine with `driver`."""
+def application(driver: Driver, ipam_driver: IpamDriver) -> web.Application:
+    """The web application that answers the engine with the two drivers."""
+    drivers = {"Plugin": driver, "NetworkDriver": driver, "IpamDriver": ipam_driver}
     app = web.Application(client_max_size=0)  # without a limit: 10,000 published ports exceed the default one
     for call in CALLS:
-        app.router.add_post(f"/{call.path}", _handler(call, getattr(driver, call.method)))
+        app.router.add_post(f"/{call.path}", _handler(call, getattr(drivers[call.interface], call.method)))
     app.router.add_route("*", "/{path:.*}", _unknown)
     return app
 
@@ -35,21 +37,32 @@ def _handler(call: Call, method: _Method) -> _Handler:
     async def handle(request: web.Request) -> web.Response:
         with telemetry.call(call.name) as record:
             try:
-                response = await method(call.decode(await request.read()))
+                response = await method(call.decode(await _body(request)))
                 return _answer(HTTPStatus.OK, response.to_json())
             except ShimError as error:
                 record.error = str(error)
                 return _answer(error.status, error_envelope(str(error)))
             except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the user as one line
                 _log.exception("%s failed in a way the shim does not foresee", call.name)
-                record.error = f"internal error in the CNI driver: {error!r} (its log has the details)"
+                record.error = one_line(
+                    f"internal error in the CNI driver: {error!r} (its log has the details)"
+                )
                 return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, error_envelope(record.error))
 
     return handle
 
 
+async def _body(request: web.Request) -> bytes:
+    try:
+        return await request.read()
+    except (OSError, web.RequestPayloadError) as error:  # nobody may be left to read the answer
+        raise InvalidRequestError(f"the request broke off: {error}", cure="repeat the command") from error
+
+
 async def _unknown(request: web.Request) -> web.Response:
-    return _answer(HTTPStatus.NOT_FOUND, error_envelope(f"the CNI driver has no call {request.path}"))
+    return _answer(
+        HTTPStatus.NOT_FOUND, error_envelope(one_line(f"the CNI driver has no call {request.path}"))
+    )
 
 
 def _answer(status: HTTPStatus, body: Any) -> web.Response:

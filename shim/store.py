@@ -7,7 +7,7 @@ transaction that is on disk when the call returns. The only importer of sqlite3.
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict
@@ -15,16 +15,28 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shim.errors import ShimError
-from shim.model import Definition, Endpoint, EndpointID, EndpointState, Network, NetworkID
+from shim.model import (
+    Definition,
+    Endpoint,
+    EndpointID,
+    EndpointState,
+    Ipam,
+    Network,
+    NetworkID,
+    Reservation,
+)
 
 FILE_NAME = "state.db"
 
-_SCHEMA_VERSION = 1
-_SCHEMA = """
+_FORMATS = (
+    """
 CREATE TABLE networks (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;
 CREATE TABLE endpoints (id TEXT PRIMARY KEY, network_id TEXT NOT NULL, state TEXT NOT NULL,
                         record TEXT NOT NULL) STRICT;
-"""
+""",
+    "CREATE TABLE reservations (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT;",
+)
+"""What makes each format of the file out of the one before; the first one out of nothing."""
 
 
 _T = TypeVar("_T")
@@ -113,6 +125,23 @@ class Store:
         """Remove an endpoint; harmless when there is none."""
         await self._write("DELETE FROM endpoints WHERE id = ?", endpoint_id)
 
+    async def reservations(self) -> list[Reservation]:
+        """All reservations, oldest first."""
+        rows = await self._query("SELECT record FROM reservations ORDER BY rowid")
+        return [self._read(_reservation, record) for (record,) in rows]
+
+    async def save_reservation(self, reservation: Reservation) -> None:
+        """Add or replace a reservation."""
+        await self._write(
+            "INSERT INTO reservations VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+            reservation.id,
+            json.dumps(asdict(reservation)),
+        )
+
+    async def delete_reservation(self, reservation_id: str) -> None:
+        """Remove a reservation; harmless when there is none."""
+        await self._write("DELETE FROM reservations WHERE id = ?", reservation_id)
+
     async def _query(self, sql: str, *values: str) -> list[Any]:
         connection = self._connection
         if connection is None:
@@ -164,24 +193,42 @@ class Store:
         connection.execute("PRAGMA synchronous = FULL")
         with closing(connection.execute("PRAGMA user_version")) as cursor:
             (version,) = cursor.fetchone()
-        if version == 0:
-            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
-        elif version != _SCHEMA_VERSION:
+        if version < len(_FORMATS):
+            steps = "".join(_FORMATS[version:])
+            connection.executescript(f"BEGIN; {steps} PRAGMA user_version = {len(_FORMATS)}; COMMIT;")
+        elif version > len(_FORMATS):
             raise StoreError(
                 f"{self._path}: written by another version of the shim (format {version}, "
-                f"expected {_SCHEMA_VERSION})",
+                f"known up to {len(_FORMATS)})",
                 cure="start the version that wrote it, stop all containers on its networks, then upgrade",
             )
 
 
 def _network(record: str) -> Network:
     values = json.loads(record)
-    definition = values.get("definition")
-    return Network(**{**values, "definition": Definition(**definition) if definition else None})
+    if values.get("definition"):
+        values["definition"] = Definition(**values["definition"])
+    values["ipam"] = Ipam(values.get("ipam", Ipam.NULL))
+    return Network(**_with_tuples(values, "gateways", "pool_ids"))
 
 
 def _endpoint(record: str) -> Endpoint:
     values = json.loads(record)
     values["state"] = EndpointState(values["state"])
-    values["cni_args"] = tuple((key, value) for key, value in values["cni_args"])
-    return Endpoint(**values)
+    values["cni_args"] = _pairs(values["cni_args"])
+    return Endpoint(**_with_tuples(values, "reservations", "shared_ports"))
+
+
+def _reservation(record: str) -> Reservation:
+    values = json.loads(record)
+    values["cni_args"] = _pairs(values["cni_args"])
+    return Reservation(**values)
+
+
+def _pairs(items: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((key, value) for key, value in items)
+
+
+def _with_tuples(values: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """The values with tuples in place of JSON's lists; a record of an earlier version lacks some."""
+    return values | {key: tuple(values[key]) for key in keys if key in values}

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from shim.errors import one_line
+
 _log = logging.getLogger("shim.calls")
 
 
@@ -53,7 +55,7 @@ def about(subject: str) -> None:
     """Say what the present call is about."""
     record = _current.get()
     if record is not None:
-        record.subject = subject
+        record.subject = one_line(subject)
 
 
 def plugin_ran(plugin: str, command: str, seconds: float, outcome: str = "") -> None:

@@ -1,120 +1,140 @@
-"""From Docker's words to CNI's and back, pure: options to runtime configuration, results to replies."""
+"""From Docker's words to CNI's and back, pure: wishes to runtime configuration, results to replies."""
 
-import difflib
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import ip_interface, ip_network
 
+from shim.cni import ipam
+from shim.cni.conf import NetworkConfigList
 from shim.cni.result import Result
 from shim.errors import InvalidRequestError
 from shim.model import Endpoint, EndpointID, JSONObject, PortMapping
 from shim.net.snapshot import Link, Route, Snapshot
-from shim.wire.messages import AddressPool, CreateEndpointResponse, JoinResponse, StaticRoute
+from shim.options import EndpointOptions
+from shim.wire.messages import CreateEndpointRequest, CreateEndpointResponse, JoinResponse, StaticRoute
 
-IFNAME = "eth0"
-"""`CNI_IFNAME` of every attachment: the engine names the link in the sandbox anyway."""
-
-_NETWORK = "cni.network"
-_REFERENCE = re.compile(
-    r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"  # source: CNI specification 1.1.0, section 1
-    r"|[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?",  # source: RFC 1123
-    re.ASCII,
-)
-_MODE = "cni.mode"
-_ARGUMENT = "cni.args."
-_OPTIONS = (_NETWORK, _MODE, f"{_ARGUMENT}KEY")
-_HANDOVER = "handover"
-_ENGINE_OPTIONS = "com.docker.network.advertise_"
-"""Options that the engine carries out itself, for any driver."""
+_IFNAME = "eth0"
+"""`CNI_IFNAME` of an attachment that asks for no other: the engine names the link in the sandbox anyway."""
 
 _DEFAULTS = ("0.0.0.0/0", "::/0")
 
+_DNS = {"nameservers": "--dns", "domain": "--dns-search", "search": "--dns-search", "options": "--dns-option"}
+"""What a result may say of DNS, and the flag of `docker run` that says it."""
+
+_ROUTES_EACH_ADDRESS = "ptp"
+"""The plugin that removes the connected route of the address's subnet and routes by its gateway alone."""
+
+_BURST_SECONDS = 0.1
+_LEAST_BURST = 256_000
+_MOST_BURST = 2**31 - 1
+"""Bits; kubelet's value for any rate."""
+
 
 @dataclass(frozen=True, slots=True)
-class NetworkOptions:
-    """What the `-o` options of a network mean."""
+class Asked:
+    """What a chain's ADD is asked for."""
 
-    cni_network: str
-    """The name of a conflist, or `namespace/name` of a NetworkAttachmentDefinition; empty when not given."""
-    mode: str
-    """How a container gets its link."""
+    conflist: NetworkConfigList
+    ifname: str
+    mac_address: str
+    """Empty: the chain chooses."""
     cni_args: tuple[tuple[str, str], ...]
-    """Pairs for `CNI_ARGS`."""
+    capability_args: JSONObject
 
 
-def network_options(options: Mapping[str, str]) -> NetworkOptions:
-    """What `options` mean. Raises `InvalidRequestError` for one that is unknown or has a bad value."""
-    for key, value in options.items():
-        if key == _MODE and value != _HANDOVER:
-            raise InvalidRequestError(
-                f"option {_MODE}={value}: unknown mode", cure=f"the mode is {_HANDOVER}"
-            )
-        if key == _NETWORK and not _REFERENCE.fullmatch(value):
-            raise InvalidRequestError(
-                f"option {_NETWORK}={value}: not the name of a network",
-                cure=f"give the name of a conflist, or of a NetworkAttachmentDefinition: "
-                f"-o {_NETWORK}=NAME or {_NETWORK}=NAMESPACE/NAME",
-            )
-        if key not in (_NETWORK, _MODE) and not key.startswith((_ARGUMENT, _ENGINE_OPTIONS)):
-            raise _unknown_option(key)
-    return NetworkOptions(
-        options.get(_NETWORK, ""),
-        options.get(_MODE, _HANDOVER),
-        tuple(
-            _argument(key.removeprefix(_ARGUMENT), value)
-            for key, value in sorted(options.items())
-            if key.startswith(_ARGUMENT)
+def asked(
+    conflist: NetworkConfigList,
+    options: EndpointOptions,
+    mac_address: str,
+    addresses: Sequence[str],
+    ports: Sequence[PortMapping],
+    *,
+    shared_ports: Sequence[PortMapping] = (),
+) -> Asked:
+    """What an endpoint asks of its chain: by capability where one is declared, else by `CNI_ARGS`.
+
+    `addresses`, in CIDR form where the subnet is known, are those that the chain's own IPAM plugin is to
+    give. The chain must be able to publish `shared_ports` too: at the container's next start it may be their
+    turn. Raises `InvalidRequestError` when no plugin of the chain could do it.
+    """
+    capability_args: dict[str, object] = {}
+    args = dict(options.cni_args)
+    if mac_address and "mac" in conflist.capabilities:
+        capability_args["mac"] = mac_address
+    elif mac_address:
+        args["MAC"] = mac_address
+    if ports or shared_ports:
+        _require("portMappings", "portmap", "publish ports (-p)", conflist)
+    if ports:
+        capability_args["portMappings"] = list(ports)
+    if options.ingress or options.egress:
+        _require("bandwidth", "bandwidth", "limit bandwidth (cni.bandwidth)", conflist)
+        capability_args["bandwidth"] = _bandwidth(options)
+    if addresses and not ipam.kind(conflist) and "ips" not in conflist.capabilities:
+        raise InvalidRequestError(
+            f"network {conflist.name}: it has no IPAM plugin that could give {', '.join(addresses)}",
+            cure='add "ipam" to its conflist',
+        )
+    conflist, by_capability, by_argument = ipam.asking_for(conflist, addresses)
+    capability_args |= by_capability
+    args |= dict(by_argument)
+    return Asked(
+        conflist=conflist,
+        ifname=options.ifname or _IFNAME,
+        mac_address=mac_address,
+        cni_args=tuple(sorted(args.items())),
+        capability_args=capability_args,
+    )
+
+
+def _require(capability: str, plugin: str, what: str, conflist: NetworkConfigList) -> None:
+    if capability not in conflist.capabilities:
+        raise InvalidRequestError(
+            f"network {conflist.name}: no plugin of the chain can {what}",
+            cure=f'add {{"type": "{plugin}", "capabilities": {{"{capability}": true}}}} to its conflist',
+        )
+
+
+def _bandwidth(options: EndpointOptions) -> JSONObject:
+    """The capability's arguments. A burst is what passes at once: a tenth of a second's worth."""
+    return {
+        key: value
+        for direction, rate in (("ingress", options.ingress), ("egress", options.egress))
+        if rate
+        for key, value in (
+            (f"{direction}Rate", rate),
+            (f"{direction}Burst", min(max(int(rate * _BURST_SECONDS), _LEAST_BURST), _MOST_BURST)),
+        )
+    }
+
+
+def internal(conflist: NetworkConfigList) -> NetworkConfigList:
+    """The chain for a network made with `--internal`: nothing in it masquerades."""
+    return replace(
+        conflist,
+        plugins=tuple(
+            {**plugin, "ipMasq": False} if plugin.get("ipMasq") else plugin for plugin in conflist.plugins
         ),
     )
 
 
-def refuse_endpoint_options(options: Mapping[str, str]) -> None:
-    """Raises `InvalidRequestError` for any `cni.` option of an endpoint: there are none yet."""
-    for key in options:
-        raise InvalidRequestError(
-            f"endpoint option {key}: the CNI driver has no endpoint options",
-            cure=f"give it to the network: docker network create -o {key}=...",
-        )
+def with_prefix(address: str, conflist: NetworkConfigList) -> str:
+    """An address that was given without prefix length, with that of the conflist's subnet where known."""
+    if "/" in address:
+        return address
+    subnets = (subnet for subnet in ipam.subnets(conflist) if subnet.holds(address))
+    length = next((subnet.prefix_length for subnet in subnets), ip_interface(address).max_prefixlen)
+    return f"{address}/{length}"
 
 
-def refuse_docker_addresses(pools: Iterable[AddressPool], driver: str, cni_network: str) -> None:
-    """Raises `InvalidRequestError` when Docker's IPAM would choose the addresses instead of the chain's."""
-    for pool in pools:
-        if pool.address_space != "null":
-            option = f" -o {_NETWORK}={cni_network}" if cni_network else ""
-            raise InvalidRequestError(
-                f"Docker's IPAM wants to give out {pool.pool}, but in a CNI network the chain's IPAM does",
-                cure=f"type: docker network create -d {driver} --ipam-driver null{option} NAME",
-            )
+def told(address: str, conflist: NetworkConfigList) -> str:
+    """An address of an IPAM plugin as the engine shall set it, before anything else of the chain has run."""
+    return _bare(address) if routes_each_address(conflist) else address
 
 
-def mac_request(
-    mac_address: str, capabilities: frozenset[str]
-) -> tuple[JSONObject, tuple[tuple[str, str], ...]]:
-    """Capability args and CNI args that ask for a MAC address: by capability where declared."""
-    if not mac_address:
-        return {}, ()
-    if "mac" in capabilities:
-        return {"mac": mac_address}, ()
-    return {}, (("MAC", mac_address),)
-
-
-def port_request(
-    mappings: Sequence[PortMapping], capabilities: frozenset[str], cni_network: str
-) -> JSONObject:
-    """Capability args that publish ports.
-
-    Raises `InvalidRequestError` when no plugin of the chain would.
-    """
-    if not mappings:
-        return {}
-    if "portMappings" not in capabilities:
-        raise InvalidRequestError(
-            f"network {cni_network}: -p cannot be honoured, no plugin of the chain publishes ports",
-            cure='add {"type": "portmap", "capabilities": {"portMappings": true}} to its conflist',
-        )
-    return {"portMappings": list(mappings)}
+def routes_each_address(conflist: NetworkConfigList) -> bool:
+    """Whether the chain wants addresses without a subnet."""
+    return bool(conflist.plugins[0]["type"] == _ROUTES_EACH_ADDRESS)
 
 
 def host_link_name(endpoint_id: EndpointID) -> str:
@@ -131,31 +151,53 @@ def created(result: Result, snapshot: Snapshot, endpoint: Endpoint) -> CreateEnd
     return CreateEndpointResponse(
         address=_handed_over(addresses.get(4, ""), snapshot.routes),
         address_ipv6=_handed_over(addresses.get(6, ""), snapshot.routes),
-        mac_address="" if endpoint.mac_address or link is None else link.mac,
+        mac_address=endpoint.mac_address or (link.mac if link else ""),
     )
 
 
-def joined(snapshot: Snapshot, endpoint: Endpoint, *, internal: bool) -> JoinResponse:
+def planned(conflist: NetworkConfigList, endpoint: Endpoint) -> CreateEndpointResponse:
+    """What CreateEndpoint tells the engine when ADD waits for Join: the addresses in the conflist."""
+    addresses = {
+        ip_interface(item["address"]).version: told(item["address"], conflist)
+        for plugin in conflist.plugins
+        if ipam.is_settled(plugin)
+        for item in reversed(plugin["ipam"].get("addresses", ()))
+    }
+    return CreateEndpointResponse(addresses.get(4, ""), addresses.get(6, ""), endpoint.mac_address)
+
+
+def news(reply: CreateEndpointResponse, request: CreateEndpointRequest) -> CreateEndpointResponse:
+    """The part of a reply that the engine does not know: it refuses to be told what it asked for."""
+    return CreateEndpointResponse(
+        address="" if request.address else reply.address,
+        address_ipv6="" if request.address_ipv6 else reply.address_ipv6,
+        mac_address="" if request.mac_address else reply.mac_address,
+    )
+
+
+def joined(snapshot: Snapshot, endpoint: Endpoint, *, default_route: bool = True) -> JoinResponse:
     """What Join tells the engine: the link to move, and the routes the plugins made.
 
-    The engine adds connected routes with the addresses itself, and refuses to add a default route twice;
-    an internal network gets none.
+    The engine adds connected routes with the addresses itself, and refuses to add a default route twice.
     """
     routes = _made_by_plugins(snapshot, endpoint.ifname)
     gateways = {route.destination: route.gateway for route in reversed(routes) if route.gateway}
     return JoinResponse(
         source_name=host_link_name(endpoint.id),
-        gateway="" if internal else gateways.get("0.0.0.0/0", ""),
-        gateway_ipv6="" if internal else gateways.get("::/0", ""),
+        prefix=endpoint.ifname.removesuffix("0"),
+        gateway=gateways.get("0.0.0.0/0", "") if default_route else "",
+        gateway_ipv6=gateways.get("::/0", "") if default_route else "",
         static_routes=tuple(
             StaticRoute(route.destination, route.gateway)
             for route in routes
-            if route.destination not in _DEFAULTS or not (route.gateway or internal)
+            if route.destination not in _DEFAULTS or (default_route and not route.gateway)
         ),
     )
 
 
-def not_carried(snapshot: Snapshot, endpoint: Endpoint, reply: CreateEndpointResponse) -> list[str]:
+def not_carried(
+    result: Result, snapshot: Snapshot, endpoint: Endpoint, reply: CreateEndpointResponse
+) -> list[str]:
     """What the plugins made and the engine does not take along, each as a few words for the log."""
     told = {ip_interface(address).ip for address in (reply.address, reply.address_ipv6) if address}
     link = snapshot.link(endpoint.ifname) or Link(endpoint.ifname, "", 0, ())
@@ -165,7 +207,22 @@ def not_carried(snapshot: Snapshot, endpoint: Endpoint, reply: CreateEndpointRes
         *(f"address {address}" for address in link.addresses if ip_interface(address).ip not in told),
         *(f"link {other.name}" for other in snapshot.links if other.name != endpoint.ifname),
         *(f"a second default route {route}" for route in _DEFAULTS if defaults.count(route) > 1),
+        *_names_not_carried(result.dns),
     ]
+
+
+def _names_not_carried(dns: JSONObject) -> list[str]:
+    """The DNS of a result, with the flags of `docker run` that give it to a container: no reply can."""
+    told = {key: _words(dns.get(key)) for key in _DNS}
+    if not any(told.values()):
+        return []
+    cures = [f"{flag} {word}" for key, flag in _DNS.items() for word in told[key]]
+    said = [f"{key} {' '.join(words)}" for key, words in told.items() if words]
+    return [f"DNS of the conflist ({'; '.join(said)}; cure: {' '.join(cures)})"]
+
+
+def _words(value: object) -> list[str]:
+    return [str(item) for item in (value if isinstance(value, list) else [value]) if item]
 
 
 def _made_by_plugins(snapshot: Snapshot, ifname: str) -> list[Route]:
@@ -183,24 +240,9 @@ def _handed_over(address: str, routes: Iterable[Route]) -> str:
     interface = ip_interface(address)
     if any(route.by_kernel and ip_network(route.destination) == interface.network for route in routes):
         return address
+    return _bare(address)
+
+
+def _bare(address: str) -> str:
+    interface = ip_interface(address)
     return f"{interface.ip}/{interface.max_prefixlen}"
-
-
-def _argument(key: str, value: str) -> tuple[str, str]:
-    if not re.fullmatch(r"[A-Za-z0-9_]+", key) or key == "IgnoreUnknown":
-        raise InvalidRequestError(
-            f"option {_ARGUMENT}{key}: {key!r} cannot be a key of CNI_ARGS", cure="use letters, digits and _"
-        )
-    if re.search(r"[;=\s]", value) or not value.isprintable():
-        raise InvalidRequestError(
-            f"option {_ARGUMENT}{key}: CNI_ARGS cannot carry ';', '=', blanks or controls in {value!r}"
-        )
-    return key, value
-
-
-def _unknown_option(key: str) -> InvalidRequestError:
-    nearest = difflib.get_close_matches(key, _OPTIONS, n=1)
-    return InvalidRequestError(
-        f"option {key}: unknown to the CNI driver",
-        cure=f"did you mean {nearest[0]}?" if nearest else f"it knows {', '.join(_OPTIONS)}",
-    )

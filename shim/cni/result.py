@@ -113,6 +113,10 @@ class Result:
         return Result.from_json(raw, "relocated result")
 
 
+NOTHING = Result.from_json(None, "nothing")
+"""The result of a plugin that has nothing to say."""
+
+
 def _check_family(members: Members) -> None:
     """Check an `ip4` or `ip6`, if it is there, as far as it has to be to be merged into lists."""
     if members.all and not _is_subnet(members.text("ip")):

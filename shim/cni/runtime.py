@@ -37,6 +37,8 @@ _PAUSES = (0.1, 0.5, 2.0)
 """Seconds to wait before each further attempt then."""
 _IFNAME_LIMIT = 15
 """Bytes of an interface name in Linux."""
+_ARGS_LIMIT = 100_000
+"""Bytes of `CNI_ARGS`. Linux takes 131,071 in an environment variable, its name included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Attachment:
                     f"CNI_ARGS {key!r}={value!r}: ';', '=', control characters and an empty key are refused",
                     cure="plugins cut CNI_ARGS at these characters; put the value into the conflist instead",
                 )
+        if (length := sum(len(f"{key}={value};".encode()) for key, value in self.args)) > _ARGS_LIMIT:
+            raise ConfError(f"CNI_ARGS of {length} bytes: at most {_ARGS_LIMIT} can be passed to a plugin")
 
 
 class Runtime:

@@ -1,11 +1,15 @@
 """Staging namespaces: made without a process in them, named by a file, removed without a trace."""
 
+import fcntl
 from pathlib import Path
 
 from shim.net import libc
 from shim.net.thread import NetlinkThread, in_new_thread
 
 _OWN = Path("/proc/thread-self/ns/net")
+
+_NS_GET_NSTYPE = 0xB703
+"""The kind of a namespace. Source: ioctl_ns(2)."""
 
 
 class Namespaces:
@@ -39,13 +43,16 @@ class Namespaces:
 
 
 def is_namespace(path: Path) -> bool:
-    """Whether `path` is a namespace now.
+    """Whether `path` is a network namespace now.
 
     Before engine 28.0 a sandbox is none yet at Join, and its file stays when it is none any more; so the
     file system of the path is what tells (nsfs is one device), neither its existence nor a version.
     """
     try:
-        return path.stat().st_dev == _OWN.stat().st_dev
+        if path.stat().st_dev != _OWN.stat().st_dev:
+            return False
+        with path.open() as namespace:
+            return fcntl.ioctl(namespace, _NS_GET_NSTYPE) == libc.CLONE_NEWNET
     except OSError:
         return False
 

@@ -5,7 +5,6 @@ case-insensitively and ignores what it does not know.
 """
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, Self
 
 from shim.errors import InvalidRequestError
@@ -13,8 +12,11 @@ from shim.model import EndpointID, NetworkID
 from shim.wire.fields import Fields
 
 _GENERIC = "com.docker.network.generic"
+_IPV4 = "com.docker.network.enable_ipv4"
 _INTERNAL = "com.docker.network.internal"
 _PORT_MAP = "com.docker.network.portmap"
+_MAC_ADDRESS = "com.docker.network.endpoint.macaddress"
+"""The one string that the engine puts among the options that the user gave to an endpoint."""
 
 _PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
 _LAST_PORT = 65535
@@ -60,12 +62,36 @@ class AddressPool:
     """One pool that Docker's IPAM assigned to a network (`driverapi.IPAMData`)."""
 
     address_space: str
+    """That of Docker's IPAM, of an IPAM driver, or `null`."""
     pool: str
+    """The subnet."""
+    gateway: str = ""
+    """In CIDR form; empty when there is none."""
+    auxiliary: tuple[str, ...] = ()
+    """Addresses that no container shall get (`--aux-address`), in CIDR form."""
 
     @classmethod
     def from_json(cls, fields: Fields) -> Self:
         """Raises `InvalidRequestError`."""
-        return cls(fields.text("AddressSpace"), fields.text("Pool"))
+        return cls(
+            address_space=fields.text("AddressSpace"),
+            pool=fields.subnet("Pool"),
+            gateway=fields.interface("Gateway"),
+            auxiliary=tuple(fields.object("AuxAddresses").interfaces().values()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GwAllocCheckRequest:
+    """A network will be made (engines from 28): need Docker's IPAM set an address aside for the gateway."""
+
+    options: dict[str, str]
+    """The `-o` options."""
+
+    @classmethod
+    def from_json(cls, fields: Fields) -> Self:
+        """Raises `InvalidRequestError`."""
+        return cls(fields.object("Options").object(_GENERIC).texts())
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +103,8 @@ class CreateNetworkRequest:
     """The `-o` options."""
     internal: bool
     pools: tuple[AddressPool, ...]
+    ipv4: bool = True
+    """False with `--ipv4=false` (engines from 28)."""
 
     @classmethod
     def from_json(cls, fields: Fields) -> Self:
@@ -91,6 +119,7 @@ class CreateNetworkRequest:
                 for key in ("IPv4Data", "IPv6Data")
                 for pool in fields.objects(key)
             ),
+            ipv4=options.flag(_IPV4, default=True),
         )
 
 
@@ -123,17 +152,10 @@ class PortBinding:
         return cls(
             protocol=_PROTOCOLS[number],
             container_port=container_port,
-            host_ip=_host_ip(fields.text("HostIP")),
+            host_ip=fields.address("HostIP"),
             host_port=host_port,
             host_port_end=host_port_end,
         )
-
-
-def _host_ip(text: str) -> str:
-    try:
-        return str(ip_address(text)) if text else ""
-    except ValueError:
-        raise InvalidRequestError(f"published port: the host IP {text!r} is no IP address") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +171,7 @@ class CreateEndpointRequest:
     """From `--mac-address`, or empty: the driver chooses."""
     port_bindings: tuple[PortBinding, ...]
     options: dict[str, str]
-    """The `cni.` ones of the endpoint's driver options."""
+    """What the user gave: `--network name=NAME,driver-opt=KEY=VALUE`."""
 
     @classmethod
     def from_json(cls, fields: Fields) -> Self:
@@ -159,11 +181,11 @@ class CreateEndpointRequest:
         return cls(
             network_id=NetworkID(fields.identifier("NetworkID")),
             endpoint_id=EndpointID(fields.identifier("EndpointID")),
-            address=interface.text("Address"),
-            address_ipv6=interface.text("AddressIPv6"),
-            mac_address=interface.text("MacAddress"),
+            address=interface.interface("Address", 4),
+            address_ipv6=interface.interface("AddressIPv6", 6),
+            mac_address=interface.text("MacAddress").lower(),
             port_bindings=tuple(PortBinding.from_json(item) for item in options.objects(_PORT_MAP)),
-            options=options.texts("cni."),
+            options=options.strings(but=_MAC_ADDRESS),
         )
 
 
@@ -174,6 +196,8 @@ class JoinRequest:
     network_id: NetworkID
     endpoint_id: EndpointID
     sandbox_key: str
+    port_bindings: tuple[PortBinding, ...] = ()
+    """Those of the whole sandbox, also where CreateEndpoint was told none."""
 
     @classmethod
     def from_json(cls, fields: Fields) -> Self:
@@ -185,6 +209,7 @@ class JoinRequest:
             NetworkID(fields.identifier("NetworkID")),
             EndpointID(fields.identifier("EndpointID")),
             sandbox_key,
+            tuple(PortBinding.from_json(item) for item in fields.object("Options").objects(_PORT_MAP)),
         )
 
 
@@ -219,11 +244,13 @@ class CapabilitiesResponse:
 
 @dataclass(frozen=True, slots=True)
 class GwAllocCheckResponse:
-    """No gateway address is wanted from Docker's IPAM: the chain has its own (engines from 28)."""
+    """Whether Docker's IPAM need not set an address aside for the gateway."""
+
+    skip: bool
 
     def to_json(self) -> dict[str, Any]:
         """Write the member names of the wire."""
-        return {"SkipIPv4": True, "SkipIPv6": True}
+        return {"SkipIPv4": self.skip, "SkipIPv6": self.skip}
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +299,8 @@ class JoinResponse:
     """Which link of the engine's namespace to move into the sandbox, and what to route through it."""
 
     source_name: str
+    prefix: str = "eth"
+    """The name of the link in the sandbox, but for the number that the engine adds."""
     gateway: str = ""
     gateway_ipv6: str = ""
     static_routes: tuple[StaticRoute, ...] = ()
@@ -282,7 +311,7 @@ class JoinResponse:
         `DisableGatewayService` keeps the engine from adding a second link on `docker_gwbridge`.
         """
         return {
-            "InterfaceName": {"SrcName": self.source_name, "DstPrefix": "eth"},
+            "InterfaceName": {"SrcName": self.source_name, "DstPrefix": self.prefix},
             "Gateway": self.gateway,
             "GatewayIPv6": self.gateway_ipv6,
             "StaticRoutes": [route.to_json() for route in self.static_routes],

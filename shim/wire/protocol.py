@@ -1,4 +1,4 @@
-"""The calls of a remote network driver as one table, and the envelope of its errors.
+"""The calls of remote network and IPAM drivers as one table, and the envelope of their errors.
 
 Source: engine `pkg/plugins/client.go` (transport) and libnetwork `drivers/remote/driver.go`.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from shim.errors import InvalidRequestError
-from shim.wire import messages
+from shim.wire import ipam, messages
 from shim.wire.fields import Fields
 
 CONTENT_TYPE = "application/vnd.docker.plugins.v1.2+json"
@@ -32,11 +32,16 @@ class Response(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One remote procedure: its path, the request it takes, and the driver's method that answers."""
+    """One remote procedure: its path, the request it takes, and the method that answers."""
 
     path: str
     request: type[Request]
     method: str
+
+    @property
+    def interface(self) -> str:
+        """Which plugin interface it belongs to: `Plugin`, `NetworkDriver` or `IpamDriver`."""
+        return self.path.partition(".")[0]
 
     @property
     def name(self) -> str:
@@ -71,7 +76,7 @@ def error_envelope(text: str) -> Mapping[str, str]:
 CALLS: tuple[Call, ...] = (
     Call("Plugin.Activate", messages.EmptyRequest, "activate"),
     Call("NetworkDriver.GetCapabilities", messages.EmptyRequest, "get_capabilities"),
-    Call("NetworkDriver.GwAllocCheck", messages.EmptyRequest, "gw_alloc_check"),
+    Call("NetworkDriver.GwAllocCheck", messages.GwAllocCheckRequest, "gw_alloc_check"),
     Call("NetworkDriver.AllocateNetwork", messages.NetworkRequest, "allocate_network"),
     Call("NetworkDriver.FreeNetwork", messages.NetworkRequest, "free_network"),
     Call("NetworkDriver.CreateNetwork", messages.CreateNetworkRequest, "create_network"),
@@ -89,4 +94,10 @@ CALLS: tuple[Call, ...] = (
     ),
     Call("NetworkDriver.DiscoverNew", messages.EmptyRequest, "discover"),
     Call("NetworkDriver.DiscoverDelete", messages.EmptyRequest, "discover"),
+    Call("IpamDriver.GetCapabilities", messages.EmptyRequest, "get_capabilities"),
+    Call("IpamDriver.GetDefaultAddressSpaces", messages.EmptyRequest, "get_default_address_spaces"),
+    Call("IpamDriver.RequestPool", ipam.PoolRequest, "request_pool"),
+    Call("IpamDriver.ReleasePool", ipam.PoolReleaseRequest, "release_pool"),
+    Call("IpamDriver.RequestAddress", ipam.AddressRequest, "request_address"),
+    Call("IpamDriver.ReleaseAddress", ipam.AddressReleaseRequest, "release_address"),
 )

@@ -173,7 +173,7 @@ async def test_the_socket_belongs_to_root_alone_and_answers(shim: Shim) -> None:
     shim.ready()
 
     assert stat.S_IMODE(shim.socket.stat().st_mode) == 0o600
-    assert await shim.call("Plugin.Activate", {}) == (200, {"Implements": ["NetworkDriver"]})
+    assert await shim.call("Plugin.Activate", {}) == (200, {"Implements": ["NetworkDriver", "IpamDriver"]})
 
 
 def test_systemd_is_told_of_the_start_and_the_stop(shim: Shim) -> None:

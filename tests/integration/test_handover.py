@@ -22,6 +22,9 @@ from shim.model import EndpointID, EndpointState, NetworkID
 from shim.net.links import Links
 from shim.net.namespaces import Namespaces
 from shim.net.thread import NetlinkThread
+from shim.parts import drivers
+from shim.publish import HostPorts
+from shim.reservations import Reservations
 from shim.resolve import Resolver
 from shim.store import Store
 from shim.wire import messages as m
@@ -126,9 +129,20 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     namespaces = Namespaces(thread, tmp_path / "netns")
     runtime = Runtime(Exec(lambda *_: None), [Path("/usr/lib/cni")], add_deadline=60.0, delete_deadline=60.0)
     logical_networks = LogicalNetworks([tmp_path / "net.d"])
-    resolver = Resolver(Engine(tmp_path / "docker.sock", 1.0), logical_networks)
-    handover = Handover(runtime, namespaces, Links(thread))
-    driver = Driver(store, resolver, logical_networks, handover, "cni")
+    engine = Engine(tmp_path / "docker.sock", 1.0)
+    links = Links(thread)
+    ports = HostPorts()
+    driver, _ = drivers(
+        store=store,
+        engine=engine,
+        logical_networks=logical_networks,
+        resolver=Resolver(engine, logical_networks),
+        handover=Handover(runtime, namespaces, links),
+        reservations=Reservations(store, runtime, namespaces),
+        links=links,
+        ports=ports,
+        name="cni",
+    )
     host = Host(driver, store, namespaces, tmp_path)
     host.offer(chain("bridge", tmp_path / "leases"))
     await driver.create_network(
@@ -136,6 +150,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     )
     yield host
     await driver.delete_endpoint(ABOUT)
+    ports.close()
     thread.close()
     await store.close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,14 +10,22 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from shim.cni.conf import NetworkConfigList
+from shim.cni.exec import Exec
+from shim.cni.runtime import Runtime
 from shim.driver import Driver
 from shim.engine import Engine
 from shim.handover import Handover
+from shim.ipam import IpamDriver
 from shim.kube.cluster import Cluster
 from shim.kube.objects import Binding, Resource
 from shim.logical import LogicalNetworks
 from shim.model import Definition, Endpoint, EndpointID, EndpointState, NetworkID
+from shim.net.links import Links
+from shim.net.namespaces import Namespaces
 from shim.net.snapshot import Link, Route, Snapshot
+from shim.parts import drivers
+from shim.publish import HostPorts
+from shim.reservations import Reservations
 from shim.resolve import Resolver
 from shim.store import Store
 
@@ -47,7 +56,9 @@ class EngineStandIn:
     def __init__(self, socket: Path) -> None:
         self.socket = socket
         self.id = "ABCD:EFGH"
+        self.version = "20.10.24"
         self.networks: dict[str, dict[str, Any]] = {}
+        self.containers: dict[str, dict[str, Any]] = {}
         self._runner: web.AppRunner | None = None
 
     def add(self, network_id: str, name: str, endpoints: dict[str, str] | None = None) -> None:
@@ -63,12 +74,17 @@ class EngineStandIn:
             },
         }
 
+    def run(self, container_id: str, name: str, labels: dict[str, str] | None = None) -> None:
+        """Let the engine have a container."""
+        self.containers[container_id] = {"Id": container_id, "Names": [f"/{name}"], "Labels": labels}
+
     async def start(self) -> None:
         """Answer from now on."""
         app = web.Application()
         app.router.add_get("/info", self._info)
         app.router.add_get("/networks", self._list)
         app.router.add_get("/networks/{id}", self._inspect)
+        app.router.add_get("/containers/json", self._list_containers)
         self._runner = web.AppRunner(app, shutdown_timeout=1)
         await self._runner.setup()
         await web.UnixSite(self._runner, self.socket).start()
@@ -81,10 +97,15 @@ class EngineStandIn:
         self.socket.unlink(missing_ok=True)
 
     async def _info(self, _request: web.Request) -> web.Response:
-        return web.json_response({"ID": self.id, "ServerVersion": "20.10.24"})
+        return web.json_response({"ID": self.id, "ServerVersion": self.version})
 
     async def _list(self, _request: web.Request) -> web.Response:
         return web.json_response(list(self.networks.values()))
+
+    async def _list_containers(self, request: web.Request) -> web.Response:
+        (pattern,) = json.loads(request.query["filters"])["name"]
+        found = [item for item in self.containers.values() if re.search(pattern, item["Names"][0])]
+        return web.json_response(found)
 
     async def _inspect(self, request: web.Request) -> web.Response:
         network = self.networks.get(request.match_info["id"])
@@ -197,13 +218,80 @@ class ScriptedHandover(Handover):
             raise self.failures[call].pop(0)
 
 
-def driver_of(
-    store: Store, docker: Path, conf_dir: Path, handover: Handover, cluster: Cluster | None = None
-) -> Driver:
-    """A driver of the engine behind that socket, with conflists from that folder."""
+class NoNamespaces(Namespaces):
+    """Staging namespaces that are paths and nothing more."""
+
+    def __init__(self) -> None:
+        """Nothing is made."""
+
+    async def create(self, name: str) -> Path:
+        return Path("/staging") / name
+
+    async def remove(self, _name: str) -> None:
+        """There is nothing to remove."""
+
+
+class SlowNamespaces(NoNamespaces):
+    """Those whose making waits until a test lets it end."""
+
+    def __init__(self) -> None:
+        self.started, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def create(self, name: str) -> Path:
+        self.started.set()
+        await self.gate.wait()
+        return await super().create(name)
+
+
+class HostLinks(Links):
+    """The host's links and routes as a test says."""
+
+    def __init__(self) -> None:
+        self.host = Snapshot()
+
+    async def snapshot(self, _namespace: Path | None) -> Snapshot:
+        return self.host
+
+
+def drivers_of(
+    store: Store,
+    docker: Path,
+    conf_dir: Path,
+    handover: Handover,
+    cluster: Cluster | None = None,
+    *,
+    plugin_path: Path = Path("/nowhere"),
+    links: Links | None = None,
+    ports: HostPorts | None = None,
+) -> tuple[Driver, IpamDriver]:
+    """Drivers of the engine behind that socket, with conflists and IPAM plugins from those folders."""
     logical_networks = LogicalNetworks([conf_dir], cluster, deadline=2.0)
-    resolver = Resolver(Engine(docker, 2.0), logical_networks, cluster, 2.0)
-    return Driver(store, resolver, logical_networks, handover, "cni")
+    engine = Engine(docker, 2.0)
+    runtime = Runtime(Exec(lambda *_: None), [plugin_path], add_deadline=10.0, delete_deadline=10.0)
+    return drivers(
+        store=store,
+        engine=engine,
+        logical_networks=logical_networks,
+        resolver=Resolver(engine, logical_networks, cluster, 2.0),
+        handover=handover,
+        reservations=Reservations(store, runtime, NoNamespaces()),
+        links=links or HostLinks(),
+        ports=ports or HostPorts(),
+        name="cni",
+    )
+
+
+def driver_of(
+    store: Store,
+    docker: Path,
+    conf_dir: Path,
+    handover: Handover,
+    cluster: Cluster | None = None,
+    *,
+    ports: HostPorts | None = None,
+) -> Driver:
+    """The network driver alone."""
+    return drivers_of(store, docker, conf_dir, handover, cluster, ports=ports)[0]
 
 
 def endpoint(state: EndpointState, **changes: Any) -> Endpoint:

@@ -91,7 +91,8 @@ def test_each_address_family_has_a_default_route(conflist: dict[str, Any]) -> No
 def test_what_passes_the_host_maps_ports_and_ends_in_the_firewall(conflist: dict[str, Any]) -> None:
     *_, portmap, firewall = conflist["plugins"]
 
-    assert portmap == {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True}
+    asked = {key: value for key, value in portmap.items() if key != "conditionsV6"}
+    assert asked == {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True}
     assert firewall == {"type": "firewall", "backend": "iptables"}
 
 

@@ -13,7 +13,9 @@ from shim.kube.objects import CONFLIST, DEFINITIONS, Binding
 from shim.model import EndpointID, EndpointState, Network
 from tests.unit.standins import ENDPOINT_ID, MAC, NETWORK_ID, endpoint
 
-DOCKER = DockerNetwork(NETWORK_ID, "web", "cni", internal=False, options={}, containers={ENDPOINT_ID: "shop"})
+DOCKER = DockerNetwork(
+    NETWORK_ID, "web", "cni", internal=False, options={}, ipam_options={}, containers={ENDPOINT_ID: "shop"}
+)
 ENGINE = Identity("ABCD", "28.5.2")
 SETTINGS = Kubernetes(node="node-a", default_namespace="team-d")
 

@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 
+from shim.admission import boot_id
 from shim.cni.errors import ConfError, PluginError
-from shim.driver import Driver, boot_id
+from shim.driver import Driver
 from shim.errors import ConflictError, InvalidRequestError, ShimError
-from shim.model import Endpoint, EndpointID, EndpointState, Network, NetworkID
+from shim.model import Endpoint, EndpointID, EndpointState, Ipam, Network, NetworkID
 from shim.net.thread import KernelError
+from shim.publish import HostPorts
 from shim.store import Store
 from shim.wire import messages as m
+from tests.unit.cni.scripted import ScriptedPlugins
+from tests.unit.leases import HOST_LOCAL, Leases, conflist
 from tests.unit.standins import (
     ENDPOINT_ID,
     LINK,
@@ -25,6 +29,7 @@ from tests.unit.standins import (
     EngineStandIn,
     ScriptedHandover,
     driver_of,
+    drivers_of,
     endpoint,
 )
 
@@ -53,8 +58,10 @@ def handover(store: Store) -> ScriptedHandover:
 
 
 @pytest.fixture
-def driver(store: Store, handover: ScriptedHandover, docker: EngineStandIn, conflists: Path) -> Driver:
-    return driver_of(store, docker.socket, conflists, handover)
+def driver(
+    store: Store, handover: ScriptedHandover, docker: EngineStandIn, conflists: Path, ports: HostPorts
+) -> Driver:
+    return driver_of(store, docker.socket, conflists, handover, ports=ports)
 
 
 @pytest.fixture
@@ -351,7 +358,7 @@ async def test_a_port_is_refused_by_a_chain_that_publishes_none(
 ) -> None:
     await store.save_network(replace(network, cni_network="plain"))
 
-    with pytest.raises(InvalidRequestError, match="network plain: -p cannot be honoured"):
+    with pytest.raises(InvalidRequestError, match=r"network plain: no plugin of the chain can publish ports"):
         await driver.create_endpoint(creation(ENDPOINT_ID, m.PortBinding("tcp", 80, "", 0, 0)))
 
     assert handover.calls == []
@@ -361,14 +368,47 @@ async def test_a_port_is_refused_by_a_chain_that_publishes_none(
 async def test_cni_args_are_those_of_the_network_and_the_mac_address_asked_for(
     driver: Driver, store: Store, network: Network
 ) -> None:
-    await store.save_network(replace(network, options={"cni.args.IP": "10.1.0.9"}))
+    await store.save_network(replace(network, options={"cni.args.IP": "10.1.0.5"}))
 
     reply = await driver.create_endpoint(creation(mac_address=MAC))
 
     record = await stored(store)
-    assert record.cni_args == (("IP", "10.1.0.9"), ("MAC", MAC))
+    assert record.cni_args == (("IP", "10.1.0.5"), ("MAC", MAC))
     assert record.mac_address == MAC
     assert reply.mac_address == ""
+
+
+@pytest.mark.usefixtures("network")
+async def test_the_engine_is_told_a_mac_address_that_it_does_not_know(driver: Driver) -> None:
+    other = "02:00:00:00:00:01"
+
+    reply = await driver.create_endpoint(creation(options={"cni.mac": other}))
+
+    assert reply == replace(CREATED, mac_address=other)
+
+
+@pytest.mark.usefixtures("network")
+async def test_a_chain_that_gave_another_address_than_was_asked_for_is_undone(
+    driver: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    with pytest.raises(
+        InvalidRequestError, match=r"its plugins gave 10\.1\.0\.5 where 10\.1\.0\.9 was asked for"
+    ):
+        await driver.create_endpoint(creation(options={"cni.args.ip": "10.1.0.9"}))
+
+    assert [name for name, _ in handover.calls] == ["attach", "detach"]
+    assert await store.endpoints() == []
+
+
+@pytest.mark.usefixtures("network")
+async def test_a_port_on_an_address_of_a_family_that_the_chain_did_not_give_is_refused_and_undone(
+    driver: Driver, store: Store, handover: ScriptedHandover, ports: HostPorts
+) -> None:
+    with pytest.raises(InvalidRequestError, match="the container has no IPv6 address"):
+        await driver.create_endpoint(creation(ENDPOINT_ID, m.PortBinding("tcp", 80, "::1", 0, 0)))
+
+    assert [name for name, _ in handover.calls] == ["attach", "detach"]
+    assert (await store.endpoints(), ports._held) == ([], {})
 
 
 @pytest.mark.usefixtures("network")
@@ -406,15 +446,69 @@ async def test_endpoints_made_at_once_never_get_the_same_host_port(
 
 @pytest.mark.usefixtures("network")
 async def test_the_port_of_an_endpoint_that_has_left_is_free_again(
-    driver: Driver, store: Store, free_ports: tuple[int, int]
+    driver: Driver, store: Store, handover: ScriptedHandover, free_ports: tuple[int, int]
 ) -> None:
     port = m.PortBinding("tcp", 80, "127.0.0.1", free_ports[0], free_ports[0])
-    await driver.create_endpoint(creation("1" * 64, port))
-    await store.save_endpoint(replace(await stored(store), state=EndpointState.LEFT))
+    await driver.create_endpoint(creation(ENDPOINT_ID, port))
+    await driver.join(joining())
+    handover.found = LINK
+    await driver.leave(ABOUT)
+    assert (await stored(store)).state is EndpointState.LEFT
 
     await driver.create_endpoint(creation("2" * 64, port))
 
     assert len(await store.endpoints()) == 2
+
+
+@pytest.mark.usefixtures("network")
+@pytest.mark.parametrize("end", ["deleted", "ADD failed", "undone", "refused"])
+async def test_the_ports_of_an_endpoint_that_is_forgotten_are_free_again(
+    driver: Driver, handover: ScriptedHandover, ports: HostPorts, end: str
+) -> None:
+    changes: dict[str, Any] = {"options": {"cni.bandwidth.egress": "1M"}} if end == "refused" else {}
+    handover.failures["attach"] = [ADD_FAILED] if end == "ADD failed" else []
+    handover.failures["publish"] = [ShimError("not today")] if end == "undone" else []
+    request = creation(ENDPOINT_ID, m.PortBinding("tcp", 80, "127.0.0.1", 0, 0), **changes)
+    if end == "deleted":
+        await driver.create_endpoint(request)
+        assert list(ports._held) == [ENDPOINT_ID]
+        await driver.delete_endpoint(ABOUT)
+    else:
+        with pytest.raises(ShimError):
+            await driver.create_endpoint(request)
+
+    assert ports._held == {}
+
+
+@pytest.mark.usefixtures("network")
+async def test_the_ports_of_an_endpoint_that_cannot_be_removed_stay_held(
+    driver: Driver, handover: ScriptedHandover, ports: HostPorts
+) -> None:
+    await driver.create_endpoint(creation(ENDPOINT_ID, m.PortBinding("tcp", 80, "127.0.0.1", 0, 0)))
+    handover.failures["detach"] = [DEL_FAILED]
+
+    with pytest.raises(PluginError):
+        await driver.delete_endpoint(ABOUT)
+
+    assert list(ports._held) == [ENDPOINT_ID]
+
+
+async def test_after_a_restart_the_ports_of_all_endpoints_are_held_but_of_those_that_have_left(
+    driver: Driver, store: Store, ports: HostPorts, free_ports: tuple[int, int]
+) -> None:
+    for port, state in zip(free_ports, (EndpointState.LEFT, EndpointState.JOINED), strict=True):
+        mapping = {"hostPort": port, "containerPort": 80, "protocol": "tcp", "hostIP": "127.0.0.1"}
+        args = {"portMappings": [mapping]}
+        await store.save_endpoint(endpoint(state, id=EndpointID(f"{port}"), capability_args=args))
+    await store.save_endpoint(endpoint(EndpointState.JOINED))
+
+    await driver.hold_ports()
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", free_ports[0]))
+    with socket.socket() as probe, pytest.raises(OSError, match="already in use"):
+        probe.bind(("127.0.0.1", free_ports[1]))
+    assert ports._held[EndpointID(f"{free_ports[1]}")]
 
 
 @pytest.fixture
@@ -429,6 +523,78 @@ def free_ports() -> tuple[int, int]:
             continue
         return first, first + 1
     raise AssertionError("no two neighbouring ports are free")
+
+
+@pytest.mark.usefixtures("network")
+async def test_ports_are_let_go_of_while_another_driver_publishes_them(
+    driver: Driver, ports: HostPorts
+) -> None:
+    await driver.create_endpoint(creation(ENDPOINT_ID, m.PortBinding("tcp", 80, "127.0.0.1", 0, 0)))
+    await driver.join(joining())
+
+    for _ in range(2):
+        await driver.revoke_external_connectivity(ABOUT)
+        assert not ports._held.get(ENDPOINT_ID)
+    for _ in range(2):
+        await driver.program_external_connectivity(ABOUT)
+        assert len(ports._held[ENDPOINT_ID]) == 1
+
+
+async def test_programming_one_endpoint_holds_the_ports_of_its_container_and_of_no_other(
+    driver: Driver, store: Store, ports: HostPorts, free_ports: tuple[int, int]
+) -> None:
+    sibling, stranger = EndpointID("1" * 64), EndpointID("2" * 64)
+    await store.save_endpoint(endpoint(EndpointState.JOINED, sandbox_key=SANDBOX))
+    for endpoint_id, port, sandbox in zip((sibling, stranger), free_ports, (SANDBOX, "/other"), strict=True):
+        mapping = {"hostPort": port, "containerPort": 80, "protocol": "tcp", "hostIP": "127.0.0.1"}
+        args = {"portMappings": [mapping]}
+        record = endpoint(EndpointState.JOINED, id=endpoint_id, sandbox_key=sandbox, capability_args=args)
+        await store.save_endpoint(record)
+
+    await driver.program_external_connectivity(ABOUT)
+
+    assert ports._held[sibling]
+    assert stranger not in ports._held
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["same container", "another container"])
+async def test_a_port_that_was_left_to_an_endpoint_must_be_of_the_same_container(
+    driver: Driver,
+    store: Store,
+    handover: ScriptedHandover,
+    same: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    mapping = {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}
+    other = endpoint(
+        EndpointState.JOINED,
+        id=EndpointID("1" * 64),
+        sandbox_key=SANDBOX if same else "/other",
+        capability_args={"portMappings": [mapping]},
+    )
+    await store.save_endpoint(other)
+    await store.save_endpoint(endpoint(EndpointState.CREATED, shared_ports=(mapping,)))
+
+    if same:
+        assert (await driver.join(joining())).source_name == "cni" + "e" * 12
+        return
+    with pytest.raises(ConflictError, match=r"host port \*:8080/tcp is not free: a container publishes it"):
+        await driver.join(joining())
+    assert handover.calls == []
+
+
+@pytest.mark.usefixtures("network")
+async def test_ports_of_an_endpoint_whose_del_fails_are_held_again(
+    driver: Driver, handover: ScriptedHandover, ports: HostPorts
+) -> None:
+    await driver.create_endpoint(creation(ENDPOINT_ID, m.PortBinding("tcp", 80, "127.0.0.1", 0, 0)))
+    await driver.join(joining())
+    await driver.revoke_external_connectivity(ABOUT)
+    handover.failures["detach"] = [DEL_FAILED]
+
+    with pytest.raises(PluginError):
+        await driver.delete_endpoint(ABOUT)
+
+    assert len(ports._held[ENDPOINT_ID]) == 1
 
 
 # Join
@@ -636,9 +802,25 @@ async def test_every_intent_is_in_the_journal_before_the_action_starts(
 async def test_the_engine_is_told_what_the_driver_is(driver: Driver) -> None:
     empty = m.EmptyRequest()
 
-    assert (await driver.activate(empty)).to_json() == {"Implements": ["NetworkDriver"]}
+    assert (await driver.activate(empty)).to_json() == {"Implements": ["NetworkDriver", "IpamDriver"]}
     assert (await driver.get_capabilities(empty)).to_json()["Scope"] == "local"
-    assert (await driver.gw_alloc_check(empty)).to_json() == {"SkipIPv4": True, "SkipIPv6": True}
+
+
+@pytest.mark.parametrize(
+    ("options", "skip"),
+    [({}, True), ({"cni.ipam": "cni"}, True), ({"cni.ipam": "null"}, True), ({"cni.ipam": "docker"}, False)],
+)
+async def test_a_gateway_is_set_aside_only_where_dockers_ipam_gives_out_the_addresses(
+    driver: Driver,
+    options: dict[str, str],
+    skip: bool,  # noqa: FBT001 - from a table
+) -> None:
+    assert await driver.gw_alloc_check(m.GwAllocCheckRequest(options)) == m.GwAllocCheckResponse(skip=skip)
+
+
+async def test_a_network_with_a_bad_option_is_refused_before_any_address_is_asked_for(driver: Driver) -> None:
+    with pytest.raises(InvalidRequestError, match=r"did you mean cni\.network\?"):
+        await driver.gw_alloc_check(m.GwAllocCheckRequest({"cni.netwrok": "web"}))
 
 
 async def test_calls_with_nothing_to_do_succeed_also_for_unknown_ids(driver: Driver) -> None:
@@ -654,6 +836,277 @@ async def test_calls_with_nothing_to_do_succeed_also_for_unknown_ids(driver: Dri
 async def test_a_swarm_network_is_refused(driver: Driver) -> None:
     with pytest.raises(InvalidRequestError, match="belong to one engine, not to a swarm"):
         await driver.allocate_network(m.NetworkRequest(NETWORK_ID))
+
+
+# Who chooses the addresses
+
+SUBNET = "10.1.0.0/24"
+
+
+@pytest.fixture
+def leases(plugins: ScriptedPlugins) -> Leases:
+    return Leases(plugins)
+
+
+@pytest.fixture
+def with_ipam(  # noqa: PLR0917 - fixtures
+    store: Store,
+    handover: ScriptedHandover,
+    docker: EngineStandIn,
+    conflists: Path,
+    plugins: ScriptedPlugins,
+    leases: Leases,  # noqa: ARG001 - its plugin has to be there
+) -> Driver:
+    """A driver of networks whose IPAM plugins can be run: "leased", "routed" and "dhcp"."""
+    for item in (
+        conflist(HOST_LOCAL, name="leased"),
+        conflist(HOST_LOCAL, name="routed", kind="ptp"),
+        conflist({"type": "dhcp"}, name="dhcp"),
+    ):
+        (conflists / f"{item['name']}.conflist").write_text(json.dumps(item))
+    driver, _ = drivers_of(store, docker.socket, conflists, handover, plugin_path=plugins.folder)
+    return driver
+
+
+def pool(space: str, gateway: str = "10.1.0.1/24", subnet: str = SUBNET) -> m.AddressPool:
+    return m.AddressPool(space, subnet, gateway)
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "ipam", "gateways"),
+    [
+        ("null", m.AddressPool("null", "0.0.0.0/0"), Ipam.NULL, ()),
+        ("cni", pool("cni"), Ipam.CNI, ("10.1.0.1",)),
+        ("docker", pool("LocalDefault"), Ipam.DOCKER, ("10.1.0.1",)),
+        ("docker", pool("LocalDefault", ""), Ipam.DOCKER, ()),
+    ],
+)
+async def test_a_network_is_stored_with_who_chooses_its_addresses(  # noqa: PLR0917 - fixtures
+    with_ipam: Driver, store: Store, option: str, given: m.AddressPool, ipam: Ipam, gateways: tuple[str, ...]
+) -> None:
+    options = {"cni.network": "leased", "cni.ipam": option}
+
+    await with_ipam.create_network(network_creation(options, pools=(given,)))
+
+    (network,) = await store.networks()
+    assert (network.ipam, network.gateways, network.pool_ids) == (ipam, gateways, ())
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "words"),
+    [
+        ({"cni.network": "leased", "cni.ipam": "cni"}, pool("null"), "contradicts --ipam-driver null"),
+        (
+            {"cni.network": "leased", "cni.ipam": "docker"},
+            pool("LocalDefault", "10.1.0.9/24"),
+            r"gateway 10\.1\.0\.9",
+        ),
+        (
+            {"cni.network": "leased", "cni.ipam": "docker"},
+            pool("x", "", "10.2.0.0/24"),
+            r"--subnet 10\.2\.0\.0/24",
+        ),
+        (
+            {"cni.network": "routed", "cni.ipam": "docker"},
+            pool("LocalDefault"),
+            "ptp needs addresses without",
+        ),
+        (
+            {"com.docker.network.advertise_addr_ms": "5"},
+            pool("null"),
+            "engine 20.10.24 does not carry it out",
+        ),
+        ({"cni.ipam": "docker"}, pool("LocalDefault"), r"add -o cni\.network=NAME"),
+        (
+            {"cni.network": "dhcp", "cni.identity": "docker"},
+            m.AddressPool("null", "0.0.0.0/0"),
+            "dhcp needs the link",
+        ),
+    ],
+)
+async def test_a_network_whose_addresses_cannot_be_chosen_so_is_refused_and_not_stored(
+    with_ipam: Driver, store: Store, options: dict[str, str], given: m.AddressPool, words: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=words):
+        await with_ipam.create_network(network_creation(options, pools=(given,)))
+
+    assert await store.networks() == []
+
+
+@pytest.mark.parametrize(("space", "refused"), [("null", True), ("cni", False)])
+async def test_a_network_without_ipv4_needs_an_ipam_driver_that_is_asked_for_ipv6_alone(
+    with_ipam: Driver,
+    store: Store,
+    space: str,
+    refused: bool,  # noqa: FBT001 - from a table
+) -> None:
+    request = network_creation(pools=(m.AddressPool(space, "fd00:1::/64"),), ipv4=False)
+
+    if refused:
+        with pytest.raises(InvalidRequestError, match=r"--ipv4=false needs --ipam-driver cni and --ipv6"):
+            await with_ipam.create_network(request)
+        return
+    await with_ipam.create_network(request)
+
+    assert [network.ipv6 for network in await store.networks()] == [True]
+
+
+async def test_the_engine_is_not_told_the_address_that_its_ipam_chose_and_the_chain_gives_it(
+    with_ipam: Driver, store: Store, plugins: ScriptedPlugins
+) -> None:
+    options = {"cni.network": "leased", "cni.ipam": "docker"}
+    await with_ipam.create_network(network_creation(options, pools=(pool("LocalDefault"),)))
+
+    reply = await with_ipam.create_endpoint(creation(address="10.1.0.5/24"))
+
+    assert reply == replace(CREATED, address="")
+    assert await with_ipam.create_endpoint(creation(address="10.1.0.5/24")) == reply
+    (plugin,) = (await stored(store)).conflist["plugins"]
+    assert plugin["ipam"] == {
+        "type": "static",
+        "addresses": [{"address": "10.1.0.5/24", "gateway": "10.1.0.1"}],
+    }
+    assert plugins.calls == []
+
+
+# Identity
+
+PLANNED = m.CreateEndpointResponse("10.1.0.2/24")
+
+
+@pytest.fixture
+async def with_identity(store: Store, docker: EngineStandIn) -> Network:
+    """The Docker network, whose plugins are told whose link it is: that of container "shop"."""
+    network = Network(NETWORK_ID, "leased", options={"cni.identity": "docker"}, created_at=1.0)
+    await store.save_network(network)
+    docker.add(NETWORK_ID, "leased", {ENDPOINT_ID: "shop"})
+    docker.run("c" * 64, "shop")
+    return network
+
+
+@pytest.mark.usefixtures("with_identity")
+async def test_add_waits_for_join_and_is_told_whose_link_it_is(
+    with_ipam: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    assert await with_ipam.create_endpoint(creation(options={"cni.args.zone": "b"})) == PLANNED
+    assert handover.calls == []
+    assert (await stored(store)).state is EndpointState.PLANNED
+
+    joined = await with_ipam.join(joining())
+
+    assert joined.source_name == "cni" + "e" * 12
+    assert [(call, record and record.state) for call, record in handover.journal] == [
+        ("attach", EndpointState.ADDING),
+        ("release", EndpointState.JOINING),
+    ]
+    (_, added), _ = handover.journal
+    assert added
+    assert added.cni_args == (
+        ("K8S_POD_INFRA_CONTAINER_ID", "c" * 64),
+        ("K8S_POD_NAME", "shop"),
+        ("K8S_POD_NAMESPACE", "default"),
+        ("ZONE", "b"),
+    )
+    assert await with_ipam.join(joining()) == joined
+    assert handover.of("attach") == [ENDPOINT_ID]
+
+
+@pytest.mark.usefixtures("with_identity")
+async def test_an_argument_that_the_user_gave_goes_before_the_identity(
+    with_ipam: Driver, handover: ScriptedHandover
+) -> None:
+    await with_ipam.create_endpoint(creation(options={"cni.args.k8s_pod_name": "mine"}))
+
+    await with_ipam.join(joining())
+
+    (_, added), _ = handover.journal
+    assert added
+    assert dict(added.cni_args)["K8S_POD_NAME"] == "mine"
+
+
+@pytest.mark.usefixtures("with_identity")
+async def test_a_planned_endpoint_is_asked_for_again_with_the_same_answer(
+    with_ipam: Driver, plugins: ScriptedPlugins
+) -> None:
+    assert await with_ipam.create_endpoint(creation()) == PLANNED
+    assert await with_ipam.create_endpoint(creation()) == PLANNED
+
+    assert plugins.calls == ["host-local ADD"]
+
+
+@pytest.mark.usefixtures("with_identity")
+async def test_a_planned_endpoint_leaves_without_del_and_its_address_is_given_back(
+    with_ipam: Driver, store: Store, handover: ScriptedHandover, leases: Leases
+) -> None:
+    await with_ipam.create_endpoint(creation())
+    assert leases.addresses == {"10.1.0.2"}
+    handover.found = LINK
+
+    await with_ipam.leave(ABOUT)
+    assert (await stored(store)).state is EndpointState.PLANNED
+    await with_ipam.delete_endpoint(ABOUT)
+
+    assert (handover.calls, leases.given) == ([], {})
+    assert (await store.endpoints(), await store.reservations()) == ([], [])
+
+
+@pytest.mark.usefixtures("with_identity")
+async def test_an_address_is_given_back_after_del(
+    with_ipam: Driver, store: Store, handover: ScriptedHandover, leases: Leases
+) -> None:
+    await with_ipam.create_endpoint(creation())
+    await with_ipam.join(joining())
+    handover.failures["detach"] = [DEL_FAILED]
+    with pytest.raises(PluginError):
+        await with_ipam.delete_endpoint(ABOUT)
+    assert leases.addresses == {"10.1.0.2"}
+
+    await with_ipam.delete_endpoint(ABOUT)
+
+    assert leases.given == {}
+    assert await store.reservations() == []
+
+
+@pytest.mark.usefixtures("with_identity")
+async def test_an_add_that_fails_at_join_gives_the_address_back(
+    with_ipam: Driver, store: Store, handover: ScriptedHandover, leases: Leases
+) -> None:
+    await with_ipam.create_endpoint(creation())
+    handover.failures["attach"] = [ADD_FAILED]
+
+    with pytest.raises(PluginError, match="no address left"):
+        await with_ipam.join(joining())
+
+    assert leases.given == {}
+    assert (await store.endpoints(), await store.reservations()) == ([], [])
+
+
+@pytest.mark.usefixtures("with_identity")
+async def test_an_address_that_cannot_be_given_back_now_outlives_its_endpoint_and_is_left_over(
+    with_ipam: Driver, store: Store, leases: Leases
+) -> None:
+    await with_ipam.create_endpoint(creation())
+    leases.fail()
+
+    with pytest.raises(PluginError, match="device busy"):
+        await with_ipam.delete_endpoint(ABOUT)
+
+    assert await store.endpoints() == []
+    assert [item.held for item in await store.reservations()] == [{}]
+
+
+@pytest.mark.usefixtures("with_identity")
+async def test_an_endpoint_with_identity_joins_also_while_the_engine_cannot_be_asked(
+    with_ipam: Driver, docker: EngineStandIn, handover: ScriptedHandover
+) -> None:
+    await with_ipam.create_endpoint(creation())
+    await docker.stop()
+
+    await with_ipam.join(joining())
+
+    (_, added), _ = handover.journal
+    assert added
+    assert added.cni_args == ()
 
 
 # Kubernetes

@@ -1,6 +1,8 @@
 """Questions to the Docker Engine API, asked of a stand-in on a real unix socket."""
 
 import asyncio
+import json
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from shim.engine import DockerNetwork, Engine, Identity
+from shim.engine import DockerContainer, DockerNetwork, Engine, Identity
 from shim.errors import InvalidRequestError, UnavailableError
 from shim.model import EndpointID, NetworkID
 
@@ -64,13 +66,13 @@ async def test_a_network_is_read_as_the_engine_describes_it(answered_by: StandIn
                 "Id": NETWORK_ID,
                 "Created": "2024-01-01T00:00:00Z",
                 "Driver": "cni",
-                "IPAM": {"Driver": "null", "Options": {}, "Config": [{"Subnet": "0.0.0.0/0"}]},
                 "Internal": True,
                 "Containers": {
                     "c" * 64: {"Name": "shop", "EndpointID": "e" * 64, "IPv4Address": "10.89.0.2/24"},
                     "ep-" + "f" * 64: {"Name": "joining", "EndpointID": "f" * 64},
                 },
                 "Options": {"cni.network": "web"},
+                "IPAM": {"Driver": "cni", "Options": {"cni.network": "web"}},
                 "Labels": {},
             }
         )
@@ -83,18 +85,19 @@ async def test_a_network_is_read_as_the_engine_describes_it(answered_by: StandIn
         driver="cni",
         internal=True,
         options={"cni.network": "web"},
+        ipam_options={"cni.network": "web"},
         containers={EndpointID("e" * 64): "shop", EndpointID("f" * 64): "joining"},
     )
     assert paths == [f"/networks/{NETWORK_ID}"]
 
 
-async def test_null_members_are_empty(answered_by: StandIn) -> None:
-    engine = await answered_by(
-        always({"Id": NETWORK_ID, "Name": "web", "Internal": None, "Options": None, "Containers": None})
-    )
+@pytest.mark.parametrize("ipam", [None, {}, {"Options": None}])
+async def test_null_members_are_empty(answered_by: StandIn, ipam: Any) -> None:
+    members = {"Internal": None, "Options": None, "Containers": None, "IPAM": ipam}
+    engine = await answered_by(always({"Id": NETWORK_ID, "Name": "web"} | members))
 
     assert await engine.network(NETWORK_ID) == DockerNetwork(
-        NETWORK_ID, "web", "", internal=False, options={}, containers={}
+        NETWORK_ID, "web", "", internal=False, options={}, ipam_options={}, containers={}
     )
 
 
@@ -240,3 +243,48 @@ async def test_an_answer_that_is_no_engines_is_refused(answered_by: StandIn, ans
 
     with pytest.raises(UnavailableError, match="does not describe an engine"):
         await engine.identity()
+
+
+# Containers
+
+
+async def test_a_container_is_found_by_its_whole_name_without_waiting_for_it(answered_by: StandIn) -> None:
+    queries = []
+
+    async def answer(request: web.Request) -> web.Response:
+        queries.append((request.path, dict(request.query)))
+        return web.json_response(
+            [{"Id": "c" * 64, "Names": ["/shop.1-a"], "Labels": {"com.docker.compose.project": "p"}}]
+        )
+
+    engine = await answered_by(answer)
+
+    found = await engine.container("shop.1-a")
+
+    assert found == DockerContainer("c" * 64, {"com.docker.compose.project": "p"})
+    ((path, query),) = queries
+    assert (path, query["all"]) == ("/containers/json", "true")
+    (pattern,) = json.loads(query["filters"])["name"]
+    names = ["/shop.1-a", "/shop.1-a2", "/myshop.1-a", "/shopx1-a", "/x/shop.1-a"]
+    assert [bool(re.search(pattern, name)) for name in names] == [True, False, False, False, False]
+
+
+async def test_a_container_without_labels_has_none(answered_by: StandIn) -> None:
+    engine = await answered_by(always([{"Id": "c" * 64, "Labels": None}]))
+
+    assert await engine.container("shop") == DockerContainer("c" * 64, {})
+
+
+async def test_an_unknown_container_is_not_a_missing_engine(answered_by: StandIn) -> None:
+    engine = await answered_by(always([]))
+
+    with pytest.raises(InvalidRequestError, match="the Docker engine knows no container shop"):
+        await engine.container("shop")
+
+
+@pytest.mark.parametrize("answer", [None, 5, ["c"], [{}], [None]])
+async def test_an_answer_that_describes_no_containers_is_an_error(answered_by: StandIn, answer: Any) -> None:
+    engine = await answered_by(always(answer))
+
+    with pytest.raises(UnavailableError, match="does not describe containers"):
+        await engine.container("shop")

@@ -10,6 +10,7 @@ S = EndpointState
 ENDPOINT = EndpointID("4f1c09aab2de" + "0" * 52)
 
 ALLOWED = {
+    (S.PLANNED, Step.ADD): S.ADDING,
     (S.ADDING, Step.ADDED): S.CREATED,
     (S.ADDING, Step.DETACH): S.LEAVING,
     (S.CREATED, Step.JOIN): S.JOINING,
@@ -44,20 +45,26 @@ def test_a_refusal_names_the_endpoint_as_docker_shows_it_the_state_and_the_step(
 
 
 def test_a_start_and_stop_passes_through_every_state() -> None:
-    state = S.ADDING
+    state = S.PLANNED
     seen = [state]
-    for step in (Step.ADDED, Step.JOIN, Step.JOINED, Step.DETACH, Step.DETACHED):
+    for step in (Step.ADD, Step.ADDED, Step.JOIN, Step.JOINED, Step.DETACH, Step.DETACHED):
         state = advance(ENDPOINT, state, step)
         seen.append(state)
 
     assert seen == list(S)
 
 
-@pytest.mark.parametrize("state", [state for state in S if state is not S.LEFT])
+@pytest.mark.parametrize("state", [state for state in S if state not in {S.PLANNED, S.LEFT}])
 def test_every_state_can_be_cleaned_up_in_two_steps(state: EndpointState) -> None:
     leaving = advance(ENDPOINT, state, Step.DETACH)
 
     assert advance(ENDPOINT, leaving, Step.DETACHED) is S.LEFT
+
+
+@pytest.mark.parametrize("state", [S.PLANNED, S.LEFT])
+def test_nothing_is_to_be_cleaned_up_before_add_and_after_del(state: EndpointState) -> None:
+    with pytest.raises(ConflictError, match=f"endpoint 4f1c09aab2de is {state}: it cannot detach"):
+        advance(ENDPOINT, state, Step.DETACH)
 
 
 def test_a_join_that_broke_midway_can_be_tried_again() -> None:

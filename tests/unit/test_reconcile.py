@@ -4,25 +4,40 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shim import reconcile
+from shim.admission import boot_id
+from shim.cni.conf import NetworkConfigList
 from shim.cni.errors import PluginError
-from shim.driver import boot_id
 from shim.engine import Engine
-from shim.model import EndpointState, Network, NetworkID
+from shim.model import EndpointState, Network, NetworkID, Reservation
 from shim.net.namespaces import Namespaces
 from shim.net.thread import NetlinkThread
 from shim.reconcile import Reconciler
+from shim.reservations import Reservations
 from shim.store import Store
-from tests.unit.standins import ENDPOINT_ID, NETWORK_ID, EngineStandIn, ScriptedHandover, driver_of, endpoint
+from tests.unit.cni.scripted import ScriptedPlugins
+from tests.unit.leases import HOST_LOCAL, Leases, conflist, runtime
+from tests.unit.standins import (
+    ENDPOINT_ID,
+    NETWORK_ID,
+    EngineStandIn,
+    ScriptedHandover,
+    SlowNamespaces,
+    driver_of,
+    endpoint,
+)
 
 LONG_AGO = 1.0
+CONFLIST = NetworkConfigList.from_json(conflist(HOST_LOCAL), "test")
 LIVE_SANDBOX = "/proc/self/ns/net"
 DEL_FAILED = PluginError("device busy", plugin="bridge", network="web", command="DEL")
-SETTLED = [EndpointState.CREATED, EndpointState.JOINED, EndpointState.LEFT]
+SETTLED = [EndpointState.PLANNED, EndpointState.CREATED, EndpointState.JOINED, EndpointState.LEFT]
 
 
 @pytest.fixture
@@ -39,13 +54,26 @@ def run_dir(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def staging() -> SlowNamespaces:
+    """Staging namespaces of reservations, which are not slow at first."""
+    staging = SlowNamespaces()
+    staging.gate.set()
+    return staging
+
+
+@pytest.fixture
+def reservations(store: Store, plugins: ScriptedPlugins, staging: SlowNamespaces) -> Reservations:
+    return Reservations(store, runtime(plugins), staging)
+
+
+@pytest.fixture
 async def reconciler(
-    store: Store, handover: ScriptedHandover, docker: EngineStandIn, run_dir: Path
+    store: Store, handover: ScriptedHandover, docker: EngineStandIn, run_dir: Path, reservations: Reservations
 ) -> AsyncIterator[Reconciler]:
     engine = Engine(docker.socket, 2.0)
     thread = NetlinkThread()
     driver = driver_of(store, docker.socket, run_dir, handover)
-    yield Reconciler(driver, store, engine, Namespaces(thread, run_dir))
+    yield Reconciler(driver, store, engine, Namespaces(thread, run_dir), reservations)
     thread.close()
 
 
@@ -79,6 +107,19 @@ async def test_what_the_last_run_left_half_done_is_removed(
     await reconciler._repair()
 
     assert handover.of("detach") == [ENDPOINT_ID]
+
+
+async def test_an_endpoint_that_was_planned_before_the_restart_still_waits_for_join(
+    reconciler: Reconciler, store: Store
+) -> None:
+    record = endpoint(EndpointState.PLANNED, boot_id=boot_id(), created_at=time.time())
+    await store.save_endpoint(record)
+    await reconciler.recall()
+
+    await reconciler._remove(reconciler._interrupted)
+    await reconciler._repair()
+
+    assert await store.endpoints() == [record]
 
 
 @pytest.mark.parametrize("state", [EndpointState.CREATED, EndpointState.JOINED])
@@ -162,8 +203,11 @@ async def test_an_endpoint_in_a_live_sandbox_is_kept(reconciler: Reconciler, sto
     assert await store.endpoints() == [record]
 
 
-async def test_an_endpoint_that_was_made_a_moment_ago_is_kept(reconciler: Reconciler, store: Store) -> None:
-    record = endpoint(EndpointState.CREATED, created_at=time.time())
+@pytest.mark.parametrize("state", [EndpointState.PLANNED, EndpointState.CREATED])
+async def test_an_endpoint_that_was_made_a_moment_ago_is_kept(
+    reconciler: Reconciler, store: Store, state: EndpointState
+) -> None:
+    record = endpoint(state, created_at=time.time())
     await store.save_endpoint(record)
 
     await reconciler._repair()
@@ -237,16 +281,124 @@ async def test_one_endpoint_that_cannot_be_removed_does_not_keep_the_next(
     assert 'plugin "bridge" (network "web") DEL: device busy' in caplog.text
 
 
-async def test_namespaces_that_no_endpoint_owns_are_removed_and_no_others(
+async def test_namespaces_that_no_endpoint_or_reservation_owns_are_removed_and_no_others(
     reconciler: Reconciler, store: Store, run_dir: Path
 ) -> None:
     await store.save_endpoint(endpoint(EndpointState.CREATED, created_at=time.time()))
-    for name in (ENDPOINT_ID, "stray"):
+    await store.save_reservation(Reservation("d" * 64, CONFLIST.to_json(), created_at=time.time()))
+    for name in (ENDPOINT_ID, "d" * 64, "stray"):
         (run_dir / name).touch()
 
     await reconciler._repair()
 
-    assert names(run_dir) == [ENDPOINT_ID]
+    assert set(names(run_dir)) == {ENDPOINT_ID, "d" * 64}
+
+
+# Reservations
+
+
+@pytest.fixture
+def leases(plugins: ScriptedPlugins) -> Leases:
+    return Leases(plugins)
+
+
+async def reserved(store: Store, reservations: Reservations, **changes: Any) -> Reservation:
+    """A reservation of an address, made long ago unless said otherwise."""
+    changes = {"created_at": LONG_AGO} | changes
+    reservation = replace(await reservations.take(CONFLIST), held={"10.1.0.2": "pool"}, **changes)
+    await store.save_reservation(reservation)
+    return reservation
+
+
+async def test_an_address_whose_endpoint_never_came_is_given_back(
+    reconciler: Reconciler, store: Store, reservations: Reservations, leases: Leases, docker: EngineStandIn
+) -> None:
+    await reserved(store, reservations)
+    await docker.stop()
+
+    await reconciler._repair()
+
+    assert leases.given == {}
+    assert await store.reservations() == []
+
+
+async def test_an_address_that_was_reserved_a_moment_ago_is_kept(
+    reconciler: Reconciler, store: Store, reservations: Reservations, leases: Leases
+) -> None:
+    await reserved(store, reservations, created_at=time.time())
+
+    await reconciler._repair()
+
+    assert leases.addresses == {"10.1.0.2"}
+
+
+@pytest.mark.parametrize("state", [EndpointState.PLANNED, EndpointState.JOINED, EndpointState.LEAVING])
+async def test_the_address_of_an_endpoint_is_kept(
+    reconciler: Reconciler, store: Store, reservations: Reservations, leases: Leases, state: EndpointState
+) -> None:
+    reservation = await reserved(store, reservations)
+    record = endpoint(state, reservations=(reservation.id,), sandbox_key=LIVE_SANDBOX)
+    await store.save_endpoint(record)
+
+    await reconciler._repair()
+
+    assert leases.addresses == {"10.1.0.2"}
+
+
+async def test_an_address_that_a_network_sets_aside_is_kept_until_the_network_is_gone(
+    reconciler: Reconciler, store: Store, reservations: Reservations, leases: Leases, docker: EngineStandIn
+) -> None:
+    await reserved(store, reservations, network_id=NETWORK_ID)
+    await store.save_network(Network(NETWORK_ID, "web", created_at=LONG_AGO))
+    docker.add(NETWORK_ID, "web")
+    await reconciler._repair()
+    assert leases.addresses == {"10.1.0.2"}
+
+    del docker.networks[NETWORK_ID]
+    for _ in range(2):
+        await reconciler._repair()
+
+    assert leases.given == {}
+
+
+async def test_an_address_that_is_being_asked_for_is_kept(
+    reconciler: Reconciler, store: Store, reservations: Reservations, staging: SlowNamespaces, leases: Leases
+) -> None:
+    staging.gate.clear()
+    taking = asyncio.create_task(reservations.take(CONFLIST))
+    await staging.started.wait()
+    (under_way,) = await store.reservations()
+    await store.save_reservation(replace(under_way, created_at=LONG_AGO))
+
+    await reconciler._repair()
+
+    staging.gate.set()
+    assert (await taking).id == under_way.id
+    assert leases.given == {"10.1.0.2": under_way.id}
+
+
+async def test_one_address_that_cannot_be_given_back_does_not_keep_the_next_and_is_tried_again(  # noqa: PLR0917 - fixtures
+    reconciler: Reconciler,
+    store: Store,
+    reservations: Reservations,
+    leases: Leases,
+    plugins: ScriptedPlugins,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    plugins.write("broken", 'if [ "$CNI_COMMAND" = DEL ]; then exit 1; fi; echo "{}"')
+    broken = await reservations.take(NetworkConfigList.from_json(conflist({"type": "broken"}), "test"))
+    await store.save_reservation(replace(broken, created_at=LONG_AGO))
+    await reserved(store, reservations)
+
+    for _ in range(2):
+        await reconciler._repair()
+
+    assert leases.given == {}
+    (left,) = await store.reservations()
+    assert (left.id, 'plugin "broken"' in left.last_error) == (broken.id, True)
+    assert plugins.calls.count("broken DEL") == 2
+    assert 'plugin "broken" (network "web") DEL' in caplog.text
 
 
 # Networks

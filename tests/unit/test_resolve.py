@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +95,22 @@ async def test_a_network_missing_in_the_journal_is_read_from_the_engine_with_its
     )
 
 
+@pytest.mark.parametrize(
+    ("option", "ipam_option", "bound"), [("", "web", "web"), ("web", "db", "web"), ("web", "", "web")]
+)
+async def test_the_name_that_was_said_to_ipam_goes_before_the_docker_networks_own(
+    resolver: Resolver, docker: EngineStandIn, option: str, ipam_option: str, bound: str
+) -> None:
+    docker.add(NETWORK_ID, "front")
+    docker.networks[NETWORK_ID] |= {
+        "Options": {"cni.network": option} if option else {},
+        "IPAM": {"Options": {"cni.network": ipam_option} if ipam_option else None},
+    }
+
+    assert (await resolver.network(NETWORK_ID, None)).cni_network == bound
+    assert (await resolver.network(NETWORK_ID, Network(NETWORK_ID, ""))).cni_network == bound
+
+
 async def test_a_network_that_nobody_knows_is_refused(resolver: Resolver) -> None:
     with pytest.raises(InvalidRequestError, match=f"the Docker engine knows no networks/{NETWORK_ID}"):
         await resolver.network(NETWORK_ID, None)
@@ -171,11 +188,16 @@ async def test_without_an_object_the_engine_decides(with_kubernetes: Resolver, d
     assert (await with_kubernetes.network(NETWORK_ID, None)).cni_network == "web"
 
 
+@pytest.mark.parametrize(
+    "members",
+    [{"Options": {"cni.network": "web"}}, {"IPAM": {"Options": {"cni.network": "web"}}}],
+    ids=["option", "IPAM option"],
+)
 async def test_while_kubernetes_is_away_an_option_decides(
-    with_kubernetes: Resolver, docker: EngineStandIn, cluster: ClusterStandIn
+    with_kubernetes: Resolver, docker: EngineStandIn, cluster: ClusterStandIn, members: dict[str, Any]
 ) -> None:
     docker.add(NETWORK_ID, "front")
-    docker.networks[NETWORK_ID]["Options"] = {"cni.network": "web"}
+    docker.networks[NETWORK_ID] |= members
     cluster.failure = KubeError("away")
 
     assert (await with_kubernetes.network(NETWORK_ID, None)).cni_network == "web"

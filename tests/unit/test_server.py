@@ -12,12 +12,14 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from shim.driver import Driver
 from shim.errors import ConflictError, ShimError, UnavailableError
+from shim.ipam import IpamDriver
 from shim.server import application
 from shim.store import Store
 from shim.wire import messages as m
 from shim.wire.protocol import CALLS, CONTENT_TYPE, Call
-from tests.unit.standins import ENDPOINT_ID, MAC, NETWORK_ID, EngineStandIn, ScriptedHandover, driver_of
+from tests.unit.standins import ENDPOINT_ID, MAC, NETWORK_ID, EngineStandIn, ScriptedHandover, drivers_of
 
+Pair = tuple[Driver, IpamDriver]
 JOIN = "/NetworkDriver.Join"
 SANDBOX = "/var/run/docker/netns/0123456789ab"
 MEMBERS: dict[str, Any] = {"NetworkID": NETWORK_ID, "EndpointID": ENDPOINT_ID, "SandboxKey": SANDBOX}
@@ -32,31 +34,31 @@ def handover(store: Store) -> ScriptedHandover:
 
 
 @pytest.fixture
-def driver(store: Store, handover: ScriptedHandover, docker: EngineStandIn, tmp_path: Path) -> Driver:
+def pair(store: Store, handover: ScriptedHandover, docker: EngineStandIn, tmp_path: Path) -> Pair:
     conflist = {"cniVersion": "1.0.0", "name": "web", "plugins": [{"type": "bridge"}]}
     (tmp_path / "web.conflist").write_text(json.dumps(conflist))
-    return driver_of(store, docker.socket, tmp_path, handover)
+    return drivers_of(store, docker.socket, tmp_path, handover)
 
 
 @pytest.fixture
-async def client(driver: Driver) -> AsyncIterator[Client]:
-    async with TestClient(TestServer(application(driver))) as client:
+async def client(pair: Pair) -> AsyncIterator[Client]:
+    async with TestClient(TestServer(application(*pair))) as client:
         yield client
 
 
-def answering(driver: Driver, monkeypatch: pytest.MonkeyPatch, outcome: Exception) -> None:
+def answering(pair: Pair, monkeypatch: pytest.MonkeyPatch, outcome: Exception) -> None:
     """Let the driver's `join` fail like that; to be called before the application is made."""
 
     async def fail(_request: m.JoinRequest) -> m.JoinResponse:
         raise outcome
 
-    monkeypatch.setattr(driver, "join", fail)
+    monkeypatch.setattr(pair[0], "join", fail)
 
 
-async def refused_join(driver: Driver) -> tuple[int, dict[str, str]]:
+async def refused_join(pair: Pair) -> tuple[int, dict[str, str]]:
     """Status and body of the answer to a Join."""
     async with (
-        TestClient(TestServer(application(driver))) as client,
+        TestClient(TestServer(application(*pair))) as client,
         client.post(JOIN, json=MEMBERS) as answer,
     ):
         assert answer.content_type == CONTENT_TYPE
@@ -87,7 +89,7 @@ async def test_a_container_lives_and_leaves_in_the_words_of_the_wire(client: Cli
 # Every call
 
 
-@pytest.mark.parametrize("call", CALLS, ids=[call.name for call in CALLS])
+@pytest.mark.parametrize("call", CALLS, ids=[call.path for call in CALLS])
 async def test_every_call_answers_json_of_the_plugin_type(client: Client, call: Call) -> None:
     async with client.post(f"/{call.path}", json=MEMBERS) as answer:
         body = json.loads(await answer.read())
@@ -97,7 +99,7 @@ async def test_every_call_answers_json_of_the_plugin_type(client: Client, call: 
     assert (answer.status == 200) == ("Err" not in body)
 
 
-@pytest.mark.parametrize("call", CALLS, ids=[call.name for call in CALLS])
+@pytest.mark.parametrize("call", CALLS, ids=[call.path for call in CALLS])
 async def test_a_call_without_a_body_is_answered_or_refused_in_one_line(client: Client, call: Call) -> None:
     async with client.post(f"/{call.path}") as answer:
         body = json.loads(await answer.read())
@@ -111,11 +113,11 @@ async def test_a_call_without_a_body_is_answered_or_refused_in_one_line(client: 
 
 async def test_the_engine_learns_what_the_socket_serves(client: Client) -> None:
     async with client.post("/Plugin.Activate") as answer:
-        assert json.loads(await answer.read()) == {"Implements": ["NetworkDriver"]}
+        assert json.loads(await answer.read()) == {"Implements": ["NetworkDriver", "IpamDriver"]}
 
 
 async def test_a_request_may_be_as_long_as_ten_thousand_published_ports(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requests: list[m.CreateEndpointRequest] = []
 
@@ -123,7 +125,7 @@ async def test_a_request_may_be_as_long_as_ten_thousand_published_ports(
         requests.append(request)
         return m.CreateEndpointResponse()
 
-    monkeypatch.setattr(driver, "create_endpoint", create_endpoint)
+    monkeypatch.setattr(pair[0], "create_endpoint", create_endpoint)
     ports = [
         {"Proto": 17, "IP": "", "Port": port, "HostIP": "192.0.2.1", "HostPort": port, "HostPortEnd": port}
         for port in range(10000, 20001)
@@ -131,7 +133,7 @@ async def test_a_request_may_be_as_long_as_ten_thousand_published_ports(
     options = {"com.docker.network.portmap": ports, "com.docker.network.endpoint.exposedports": ports}
     body = io.BytesIO(json.dumps(MEMBERS | {"Options": options}).encode())
     async with (
-        TestClient(TestServer(application(driver))) as client,
+        TestClient(TestServer(application(*pair))) as client,
         client.post("/NetworkDriver.CreateEndpoint", data=body) as answer,
     ):
         assert answer.status == 200
@@ -152,20 +154,20 @@ async def test_a_request_may_be_as_long_as_ten_thousand_published_ports(
     ],
 )
 async def test_an_error_is_one_line_for_network_and_for_ipam_drivers(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch, error: ShimError, status: int
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, error: ShimError, status: int
 ) -> None:
-    answering(driver, monkeypatch, error)
+    answering(pair, monkeypatch, error)
 
     line = "it broke (mend it)"
-    assert await refused_join(driver) == (status, {"Err": line, "Error": line})
+    assert await refused_join(pair) == (status, {"Err": line, "Error": line})
 
 
 async def test_an_error_that_nobody_foresaw_is_one_line_to_the_user_and_in_full_in_the_log(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answering(driver, monkeypatch, ZeroDivisionError("one\ntwo"))
+    answering(pair, monkeypatch, ZeroDivisionError("one\ntwo"))
 
-    status, body = await refused_join(driver)
+    status, body = await refused_join(pair)
 
     assert status == 500
     line = r"internal error in the CNI driver: ZeroDivisionError('one\ntwo') (its log has the details)"
@@ -175,12 +177,12 @@ async def test_an_error_that_nobody_foresaw_is_one_line_to_the_user_and_in_full_
 
 
 async def test_a_failed_call_is_logged_as_an_error_with_its_reason(
-    driver: Driver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answering(driver, monkeypatch, ConflictError("it broke"))
+    answering(pair, monkeypatch, ConflictError("it broke"))
     caplog.set_level(logging.INFO, logger="shim.calls")
 
-    await refused_join(driver)
+    await refused_join(pair)
 
     (record,) = (record for record in caplog.records if record.name == "shim.calls")
     assert record.levelno == logging.ERROR
@@ -215,7 +217,7 @@ async def test_a_request_that_cannot_be_read_is_refused_in_one_line(
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/IpamDriver.RequestPool"), ("POST", "/"), ("POST", f"{JOIN}/x"), ("GET", JOIN)],
+    [("POST", "/VolumeDriver.List"), ("POST", "/"), ("POST", f"{JOIN}/x"), ("GET", JOIN)],
 )
 async def test_what_is_no_call_is_not_found_in_json(client: Client, method: str, path: str) -> None:
     async with client.request(method, path) as answer:

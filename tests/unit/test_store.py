@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from shim.model import Definition, Endpoint, EndpointID, EndpointState, Network, NetworkID
+from shim.model import (
+    Definition,
+    Endpoint,
+    EndpointID,
+    EndpointState,
+    Ipam,
+    Network,
+    NetworkID,
+    Reservation,
+)
 from shim.store import FILE_NAME, Store, StoreError
 
 NETWORK = Network(
@@ -30,11 +39,24 @@ ENDPOINT = Endpoint(
     capability_args={"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]},
     mac_address="02:42:ac:11:00:02",
     result={"ips": [{"address": "10.89.0.2/24"}], "dns": None},
+    shared_ports=({"hostPort": 8081, "containerPort": 81, "protocol": "udp"},),
+    reservations=("e" * 64, "f" * 64),
     snapshot={"links": []},
     sandbox_key="/var/run/docker/netns/cccc",
     boot_id="f00",
     created_at=1700000001.5,
     last_error="bridge failed: Größe",
+)
+RESERVATION = Reservation(
+    id="e" * 64,
+    conflist={"cniVersion": "1.0.0", "name": "web", "plugins": [{"type": "host-local"}]},
+    cni_args=(("IP", "10.89.0.2/24"),),
+    capability_args={"ips": ["10.89.0.2/24"]},
+    result={"ips": [{"address": "10.89.0.2/24"}]},
+    held={"10.89.0.2": "0123456789abcdef 10.89.0.0/24 web"},
+    network_id="a" * 64,
+    created_at=1700000002.5,
+    last_error="device busy",
 )
 
 
@@ -72,6 +94,17 @@ async def test_every_member_of_a_network_comes_back(store: Store) -> None:
     await store.save_network(NETWORK)
 
     assert await store.network(NETWORK.id) == NETWORK
+
+
+@pytest.mark.parametrize("ipam", Ipam)
+async def test_who_chooses_the_addresses_of_a_network_comes_back(store: Store, ipam: Ipam) -> None:
+    network = replace(NETWORK, ipam=ipam, ipv6=True, gateways=("10.89.0.1", "fd00::1"), pool_ids=("a", "b"))
+    await store.save_network(network)
+
+    found = await store.network(NETWORK.id)
+    assert found == network
+    assert found is not None
+    assert found.ipam is ipam
 
 
 async def test_the_definition_of_a_network_comes_back(store: Store) -> None:
@@ -316,15 +349,103 @@ async def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_journal_of_another_version_is_left_alone(tmp_path: Path) -> None:
-    execute(tmp_path, "PRAGMA user_version = 2")
+    execute(tmp_path, "PRAGMA user_version = 3")
     store = Store(tmp_path)
 
-    with pytest.raises(StoreError, match=r"written by another version of the shim \(format 2, expected 1\)"):
+    with pytest.raises(
+        StoreError, match=r"written by another version of the shim \(format 3, known up to 2\)"
+    ):
         await store.open()
 
     await store.close()
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+
+
+async def test_a_journal_of_the_first_format_is_upgraded_and_its_records_are_read(tmp_path: Path) -> None:
+    for statement in (
+        "CREATE TABLE networks (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT",
+        """CREATE TABLE endpoints (id TEXT PRIMARY KEY, network_id TEXT NOT NULL, state TEXT NOT NULL,
+                                   record TEXT NOT NULL) STRICT""",
+        "PRAGMA user_version = 1",
+    ):
+        execute(tmp_path, statement)
+    of_network, of_endpoint = asdict(NETWORK), asdict(ENDPOINT)
+    for key in ("ipam", "ipv6", "gateways", "pool_ids"):
+        del of_network[key]
+    for key in ("reservations", "shared_ports"):
+        del of_endpoint[key]
+    endpoint = replace(ENDPOINT, reservations=(), shared_ports=())
+    execute(tmp_path, "INSERT INTO networks VALUES (?, ?)", NETWORK.id, json.dumps(of_network))
+    execute(
+        tmp_path,
+        "INSERT INTO endpoints VALUES (?, ?, ?, ?)",
+        ENDPOINT.id,
+        NETWORK.id,
+        ENDPOINT.state,
+        json.dumps(of_endpoint),
+    )
+
+    for _ in range(2):
+        assert await reopened(tmp_path) == ([NETWORK], [endpoint])
+    store = Store(tmp_path)
+    await store.open()
+    await store.save_reservation(RESERVATION)
+    assert await store.reservations() == [RESERVATION]
+    await store.close()
+
+
+async def test_a_reader_reads_a_journal_of_the_first_format_and_leaves_it_so(tmp_path: Path) -> None:
+    execute(tmp_path, "CREATE TABLE networks (id TEXT PRIMARY KEY, record TEXT NOT NULL) STRICT")
+    execute(tmp_path, "PRAGMA user_version = 1")
+    reader = Store(tmp_path, read_only=True)
+    await reader.open()
+
+    assert await reader.networks() == []
+
+    assert await reader._query("PRAGMA user_version") == [(1,)]
+    await reader.close()
+
+
+# Reservations
+
+
+async def test_every_member_of_a_reservation_comes_back_with_its_type(store: Store) -> None:
+    await store.save_reservation(RESERVATION)
+
+    assert await store.reservations() == [RESERVATION]
+
+
+async def test_a_reservation_of_defaults_comes_back(store: Store) -> None:
+    reservation = Reservation("f" * 64, {})
+
+    await store.save_reservation(reservation)
+
+    assert await store.reservations() == [reservation]
+
+
+async def test_a_reservation_is_replaced_in_its_place_and_removed_for_good(store: Store) -> None:
+    other = replace(RESERVATION, id="d" * 64)
+    await store.save_reservation(RESERVATION)
+    await store.save_reservation(other)
+    changed = replace(RESERVATION, held={}, network_id="")
+    await store.save_reservation(changed)
+    assert await store.reservations() == [changed, other]
+
+    for _ in range(2):
+        await store.delete_reservation(RESERVATION.id)
+
+    assert await store.reservations() == [other]
+
+
+@pytest.mark.parametrize("record", ["", "null", "[]", "{}", '{"id": "a", "conflist": {}, "cni_args": [[1]]}'])
+async def test_a_reservation_record_of_another_version_is_an_error(
+    store: Store, tmp_path: Path, record: str
+) -> None:
+    execute(tmp_path, "INSERT INTO reservations VALUES (?, ?)", RESERVATION.id, record)
+
+    with pytest.raises(StoreError, match="a record cannot be read"):
+        await store.reservations()
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ class Node:
         """The node as long as its shim and its engine run."""
         await self.engine.start()
         try:
-            async with assembled(self.settings) as (self._driver, works):
+            async with assembled(self.settings) as (self._driver, _, works):
                 tasks = [asyncio.create_task(work(), name=name) for name, work in works.items()]
                 try:
                     yield self

@@ -21,13 +21,14 @@ class ScriptedPlugins:
         self._records.mkdir()
 
     def write(self, kind: str, body: str = f"echo '{ADD_ANSWER}'") -> Path:
-        """Make a plugin of that type which runs `body` after recording its call."""
+        """Make a plugin of that type which runs `body` after recording its call; `$request` is its stdin."""
         path = self.folder / kind
         path.write_text(
             "#!/bin/sh\n"
             f'echo "{kind} $CNI_COMMAND" >> {self._records}/calls\n'
             f'env -0 > "{self._records}/{kind}.$CNI_COMMAND.env"\n'
-            f'cat > "{self._records}/{kind}.$CNI_COMMAND.request"\n'
+            'request="$(cat)"\n'
+            f'printf %s "$request" > "{self._records}/{kind}.$CNI_COMMAND.request"\n'
             f"{body}\n"
         )
         path.chmod(0o755)

@@ -14,10 +14,14 @@ EMPTY: list[tuple[Callable[[Fields], Any], Any]] = [
     (lambda fields: fields.flag("key"), False),
     (lambda fields: fields.object("key").texts(), {}),
     (lambda fields: fields.objects("key"), []),
+    (lambda fields: fields.address("key"), ""),
+    (lambda fields: fields.interface("key"), ""),
+    (lambda fields: fields.subnet("key"), ""),
+    (lambda fields: fields.object("key").interfaces(), {}),
 ]
 
 
-@pytest.mark.parametrize(("read", "empty"), EMPTY)
+@pytest.mark.parametrize(("read", "empty"), EMPTY, ids=[str(index) for index in range(len(EMPTY))])
 @pytest.mark.parametrize("members", [{}, {"key": None}, {"other": 1}], ids=["missing", "null", "unknown"])
 def test_missing_and_null_read_as_empty(
     members: dict[str, Any], read: Callable[[Fields], Any], empty: Any
@@ -55,6 +59,22 @@ def test_another_type_is_refused_with_the_member_and_what_was_expected(
 ) -> None:
     with pytest.raises(InvalidRequestError, match=f"^Join.key: expected {expected}, found "):
         read(Fields({"key": value}, "Join"), "key")
+
+
+@pytest.mark.parametrize(("members", "expected"), [({}, True), ({"f": None}, True), ({"f": False}, False)])
+def test_a_flag_that_is_not_said_is_what_it_is_by_default(
+    members: dict[str, Any],
+    expected: bool,  # noqa: FBT001 - from a table
+) -> None:
+    assert Fields(members, "Join").flag("f", default=True) is expected
+
+
+@pytest.mark.parametrize("value", ["x" * 10_000, [[0] * 9] * 999, {"k": "v" * 10_000}])
+def test_an_error_quotes_a_large_value_in_part(value: Any) -> None:
+    with pytest.raises(InvalidRequestError, match=r"^Join\.key: expected an integer, found ") as caught:
+        Fields({"key": value}, "Join").number("key")
+
+    assert len(str(caught.value)) < 1000
 
 
 def test_values_come_back_as_they_are() -> None:
@@ -102,12 +122,87 @@ def test_a_missing_id_is_named() -> None:
         Fields({}, "Join").identifier("NetworkID")
 
 
-def test_texts_are_those_of_a_prefix_and_must_be_strings() -> None:
-    fields = Fields({"cni.a": "1", "cni.b": None, "com.docker": [1]}, "CreateEndpoint.Options")
+def test_texts_must_all_be_strings_and_null_is_an_empty_one() -> None:
+    assert Fields({"a": "1", "b": None}, "Options").texts() == {"a": "1", "b": ""}
+    with pytest.raises(InvalidRequestError, match=r"^Options\.c: expected a string, found \[1\]$"):
+        Fields({"a": "1", "c": [1]}, "Options").texts()
 
-    assert fields.texts("cni.") == {"cni.a": "1", "cni.b": ""}
-    with pytest.raises(InvalidRequestError, match=r"com\.docker: expected a string, found"):
-        fields.texts()
+
+def test_strings_are_the_members_of_that_type_but_for_one() -> None:
+    members: dict[str, Any] = {
+        "a": "1",
+        "b": None,
+        "c": [1],
+        "d": 5,
+        "e": True,
+        "f": {},
+        "mac": "AkKsEQAC",
+        "g": "",
+    }
+
+    assert Fields(members, "Options").strings(but="mac") == {"a": "1", "g": ""}
+
+
+@pytest.mark.parametrize("read", [Fields.texts, Fields.interfaces, lambda fields: fields.strings(but="")])
+def test_a_key_that_nothing_can_hold_is_refused(read: Callable[[Fields], Any]) -> None:
+    with pytest.raises(
+        InvalidRequestError, match=r"^Options: expected a key of valid text, found "
+    ) as caught:
+        read(Fields({"a\0\ud800": "10.1.0.5/16"}, "Options"))
+
+    str(caught.value).encode()
+
+
+def test_a_string_that_nothing_can_hold_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match=r"^Options\.a: expected valid text"):
+        Fields({"a": "\0"}, "Options").strings(but="mac")
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "canonical"),
+    [
+        (Fields.address, "10.1.0.5", "10.1.0.5"),
+        (Fields.address, "FD00:0::5", "fd00::5"),
+        (Fields.interface, "10.1.0.5/16", "10.1.0.5/16"),
+        (Fields.interface, "10.1.0.5", "10.1.0.5/32"),
+        (Fields.interface, "FD00:0::5/064", "fd00::5/64"),
+        (Fields.subnet, "10.1.0.0/16", "10.1.0.0/16"),
+        (Fields.subnet, "FD00:0::/64", "fd00::/64"),
+        (Fields.subnet, "0.0.0.0/0", "0.0.0.0/0"),
+    ],
+)
+def test_an_address_comes_back_in_its_one_spelling(
+    read: Callable[[Fields, str], str], text: str, canonical: str
+) -> None:
+    assert read(Fields({"key": text}, "Join"), "key") == canonical
+
+
+@pytest.mark.parametrize(
+    ("read", "text", "expected"),
+    [
+        (Fields.address, "10.1.0.5/16", "an IP address"),
+        (Fields.address, "localhost", "an IP address"),
+        (Fields.address, "10.1", "an IP address"),
+        (Fields.interface, "10.1.0.5/33", r"an address such as 10\.1\.0\.5/16"),
+        (Fields.interface, " 10.1.0.5/16", r"an address such as 10\.1\.0\.5/16"),
+        (Fields.subnet, "10.1.0.5/16", r"a subnet such as 10\.1\.0\.0/16"),
+        (Fields.subnet, "10.1.0.0/" + "9" * 5000, r"a subnet such as 10\.1\.0\.0/16"),
+    ],
+    ids=["prefix", "name", "short", "long prefix", "blank", "host bits", "huge prefix"],
+)
+def test_what_is_no_address_is_refused_with_an_example(
+    read: Callable[[Fields, str], str], text: str, expected: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match=f"^Join.key: expected {expected}, found "):
+        read(Fields({"key": text}, "Join"), "key")
+
+
+def test_interfaces_are_all_members_in_their_one_spelling() -> None:
+    fields = Fields({"router": "10.1.0.9/16", "other": "FD00::9/64"}, "AuxAddresses")
+
+    assert fields.interfaces() == {"router": "10.1.0.9/16", "other": "fd00::9/64"}
+    with pytest.raises(InvalidRequestError, match=r"^AuxAddresses\.router: expected an address"):
+        Fields({"router": "nowhere"}, "AuxAddresses").interfaces()
 
 
 def test_an_error_deep_inside_names_the_way_there() -> None:

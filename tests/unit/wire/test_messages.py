@@ -62,21 +62,49 @@ def test_a_network_of_dockers_own_ipam_shows_its_pools() -> None:
                 "AddressSpace": "LocalDefault",
                 "Pool": "172.18.0.0/16",
                 "Gateway": "172.18.0.1/16",
-                "AuxAddresses": {"router": "172.18.0.5/16"},
+                "AuxAddresses": {"router": "172.18.0.5/16", "other": "172.18.0.6/16"},
             }
         ],
-        IPv6Data=[{"AddressSpace": "LocalDefault", "Pool": "fd00::/64", "Gateway": "fd00::1/64"}],
+        IPv6Data=[
+            {"AddressSpace": "LocalDefault", "Pool": "FD00:0::/64", "Gateway": "", "AuxAddresses": None}
+        ],
     )
 
-    assert [(pool.address_space, pool.pool) for pool in request.pools] == [
-        ("LocalDefault", "172.18.0.0/16"),
-        ("LocalDefault", "fd00::/64"),
-    ]
+    assert request.pools == (
+        messages.AddressPool(
+            "LocalDefault", "172.18.0.0/16", "172.18.0.1/16", ("172.18.0.5/16", "172.18.0.6/16")
+        ),
+        messages.AddressPool("LocalDefault", "fd00::/64"),
+    )
+
+
+def test_the_check_for_gateways_reads_the_options_of_the_network_to_be() -> None:
+    options = {"com.docker.network.generic": {"cni.network": "web"}, "com.docker.network.internal": True}
+
+    for value, expected in ((options, {"cni.network": "web"}), (None, {})):
+        fields = Fields({"Options": value}, "GwAllocCheck")
+        assert messages.GwAllocCheckRequest.from_json(fields).options == expected
+
+
+def test_a_network_has_ipv4_unless_its_option_says_no() -> None:
+    assert create_network(Options={}).ipv4
+    assert create_network(Options={"com.docker.network.enable_ipv4": True}).ipv4
+    assert not create_network(Options={"com.docker.network.enable_ipv4": False}).ipv4
 
 
 def test_an_internal_network_is_known_by_its_option() -> None:
     assert create_network(Options={"com.docker.network.internal": True}).internal
     assert not create_network(Options={"com.docker.network.internal": False}).internal
+
+
+@pytest.mark.parametrize(
+    ("options", "ipv4"), [({}, True), ({"com.docker.network.enable_ipv4": False}, False), (None, True)]
+)
+def test_a_network_has_ipv4_unless_said_otherwise(
+    options: dict[str, bool] | None,
+    ipv4: bool,  # noqa: FBT001 - from a table
+) -> None:
+    assert create_network(Options=options).ipv4 is ipv4
 
 
 @pytest.mark.parametrize(
@@ -105,6 +133,9 @@ def test_a_network_without_anything_is_accepted(members: dict[str, Any]) -> None
         {"IPv4Data": {}},
         {"IPv6Data": [None]},
         {"IPv4Data": [{"Pool": 5}]},
+        {"IPv4Data": [{"Pool": "10.1.0.5/16"}]},
+        {"IPv4Data": [{"Pool": "10.1.0.0/16", "Gateway": "nowhere"}]},
+        {"IPv4Data": [{"Pool": "10.1.0.0/16", "AuxAddresses": {"router": "nowhere"}}]},
     ],
 )
 def test_a_network_of_another_shape_is_refused(members: dict[str, Any]) -> None:
@@ -125,6 +156,8 @@ def test_an_endpoint_of_the_null_ipam_with_published_ports() -> None:
                 port(Proto=132, HostPort=9000, HostPortEnd=9010),
             ],
             "cni.args.COLOUR": "blue",
+            "com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.forwarding=1",
+            "my.own": "1",
         },
     )
 
@@ -139,7 +172,11 @@ def test_an_endpoint_of_the_null_ipam_with_published_ports() -> None:
             messages.PortBinding("udp", 53, "127.0.0.1", 0, 0),
             messages.PortBinding("sctp", 80, "", 9000, 9010),
         ),
-        options={"cni.args.COLOUR": "blue"},
+        options={
+            "cni.args.COLOUR": "blue",
+            "com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.forwarding=1",
+            "my.own": "1",
+        },
     )
 
 
@@ -157,6 +194,15 @@ def test_an_endpoint_with_addresses_from_docker() -> None:
         "fd00::2/64",
         "02:42:ac:12:00:02",
     )
+
+
+def test_addresses_and_mac_address_are_kept_in_their_one_spelling() -> None:
+    request = create_endpoint(
+        Interface={"Address": "172.18.0.2", "AddressIPv6": "FD00:0::2/64", "MacAddress": "02:42:AC:12:00:02"}
+    )
+
+    assert (request.address, request.address_ipv6) == ("172.18.0.2/32", "fd00::2/64")
+    assert request.mac_address == "02:42:ac:12:00:02"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +231,8 @@ def test_an_endpoint_without_anything_is_accepted(members: dict[str, Any]) -> No
         {"Interface": {"Address": 5}},
         {"Options": {"com.docker.network.portmap": {}}},
         {"Options": {"com.docker.network.portmap": ["80"]}},
-        {"Options": {"cni.args.X": 5}},
+        {"Interface": {"Address": "10.1.0.5/33"}},
+        {"Interface": {"AddressIPv6": "nowhere"}},
         {"Options": {"cni.args.X": "\0"}},
     ],
 )
@@ -245,11 +292,11 @@ def test_a_host_ip_is_kept_in_its_one_spelling(text: str | None, canonical: str)
     ["[::1]", "localhost", "example.com", "127.0.0.1:80", "127.1", "127.0.0.1/8", "*", " ", "0x7f000001"],
 )
 def test_a_host_ip_that_is_no_address_is_refused_and_never_looked_up(text: str) -> None:
-    with pytest.raises(InvalidRequestError, match="is no IP address"):
+    with pytest.raises(InvalidRequestError, match=r"HostIP: expected an IP address"):
         binding(HostIP=text)
 
 
-def test_join_reads_the_sandbox_and_ignores_its_options() -> None:
+def test_join_reads_the_sandbox_and_its_published_ports() -> None:
     request = messages.JoinRequest.from_json(
         Fields(
             IDS
@@ -265,7 +312,10 @@ def test_join_reads_the_sandbox_and_ignores_its_options() -> None:
     )
 
     assert request == messages.JoinRequest(
-        NetworkID(NETWORK_ID), EndpointID(ENDPOINT_ID), "/var/run/docker/netns/5c6f6a0b1b0f"
+        NetworkID(NETWORK_ID),
+        EndpointID(ENDPOINT_ID),
+        "/var/run/docker/netns/5c6f6a0b1b0f",
+        (messages.PortBinding.from_json(Fields(port(), "")),),
     )
 
 
@@ -293,17 +343,28 @@ def test_requests_about_one_endpoint_or_network_read_the_ids_only() -> None:
             messages.CapabilitiesResponse(),
             {"Scope": "local", "ConnectivityScope": "local", "GwAllocChecker": True},
         ),
-        (messages.GwAllocCheckResponse(), {"SkipIPv4": True, "SkipIPv6": True}),
+        (messages.GwAllocCheckResponse(skip=True), {"SkipIPv4": True, "SkipIPv6": True}),
+        (messages.GwAllocCheckResponse(skip=False), {"SkipIPv4": False, "SkipIPv6": False}),
         (messages.OperInfoResponse(), {"Value": {}}),
         (
             messages.CreateEndpointResponse("10.89.0.2/24", mac_address="02:00:00:00:00:01"),
             {"Interface": {"Address": "10.89.0.2/24", "AddressIPv6": "", "MacAddress": "02:00:00:00:00:01"}},
         ),
         (
-            messages.JoinResponse("cni1f09", "10.89.0.1"),
+            messages.JoinResponse("cni1f09", gateway="10.89.0.1"),
             {
                 "InterfaceName": {"SrcName": "cni1f09", "DstPrefix": "eth"},
                 "Gateway": "10.89.0.1",
+                "GatewayIPv6": "",
+                "StaticRoutes": [],
+                "DisableGatewayService": True,
+            },
+        ),
+        (
+            messages.JoinResponse("cni1f09", "lan"),
+            {
+                "InterfaceName": {"SrcName": "cni1f09", "DstPrefix": "lan"},
+                "Gateway": "",
                 "GatewayIPv6": "",
                 "StaticRoutes": [],
                 "DisableGatewayService": True,
