@@ -50,7 +50,7 @@ lint: $(READY) ## Check style, types and import contracts
 bench: root python ## Measure what the shim adds to `docker run` (root, Debian 12)
 	@$(PYTHON) -m lab.setup test
 	@$(MAKE) --no-print-directory $(READY)
-	@$(BIN)/python tests/bench/bench.py
+	@PYTHONPATH=examples:. $(BIN)/python tests/bench/bench.py
 	@PYTHONPATH=examples:. $(BIN)/python tests/bench/bench_kubernetes.py
 
 .PHONY: clean

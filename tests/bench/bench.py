@@ -1,9 +1,9 @@
 """`make bench`: what the shim adds to `docker run`, on real engines that are private to this run.
 
-Every way to a network has its turn in every round: no network, Docker's own bridge, the shim, and the bare
-runs of the shim's plugins. The shim's CNI runtime is measured alone as well, beside the bare runs. Machines
-differ and drift, so read the ratios first. The aims are shown beside what was measured, and nothing fails
-when one is missed.
+Every way to a network has its turn in every round: no network, Docker's own bridge, the shim, the shim as
+IPAM driver as well, and the bare runs of the shim's plugins. The shim's CNI runtime is measured alone,
+beside the bare runs, and the runs of plugins are counted. Machines differ and drift, so read the ratios
+first. The aims are shown beside what was measured, and nothing fails when one is missed.
 """
 
 import argparse

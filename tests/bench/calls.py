@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CALL = re.compile(
-    r"\S+ \S+ (?:INFO|ERROR) (?P<name>[A-Z]\w+) (?:\S+/(?P<endpoint>\S+) )?(?P<ms>[\d.]+) ms(?P<error>:.*)?"
+    r"\S+ \S+ (?:INFO|ERROR) (?P<name>[A-Z]\w+) "
+    r"(?:\S+?(?:/(?P<endpoint>[0-9a-f]{12}))? )?(?P<ms>[\d.]+) ms(?P<error>:.*)?"
 )
 _PLUGIN_RUN = re.compile(r"  \S+ (?:ADD|DEL) (?P<ms>[\d.]+) ms")
 
 _WHOLE_LIFE = {"CreateEndpoint", "Join", "Leave", "DeleteEndpoint"}
+_OF_ADDRESSES = {"RequestAddress", "ReleaseAddress"}
+"""Calls to an IPAM driver, which is not told whose an address is."""
 
 
 class LogError(Exception):
@@ -38,7 +41,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What one endpoint cost from CreateEndpoint to DeleteEndpoint."""
+    """What one endpoint cost from CreateEndpoint to DeleteEndpoint, and its address before and after."""
 
     calls: Mapping[str, Call]
 
@@ -62,23 +65,28 @@ class CallLog:
     def lives(self, count: int) -> list[Life]:
         """The lives written since the last look, which must be `count` whole ones.
 
-        Calls that name no endpoint are left out; they are answered at once. Raises `LogError`.
+        Each has its share of the calls for addresses. Others that name no endpoint are left out; they are
+        answered at once. Raises `LogError`.
         """
         with self._path.open() as log:
             log.seek(self._offset)
             text = log.read()
             self._offset = log.tell()
         lives: defaultdict[str, defaultdict[str, Call]] = defaultdict(lambda: defaultdict(Call))
-        endpoint = name = ""
+        shared: defaultdict[str, Call] = defaultdict(Call)
+        calls: defaultdict[str, Call] | None = None
+        name = ""
         for line in text.splitlines():
             if call := _CALL.fullmatch(line):
                 if call["error"]:
                     raise LogError(f"a call failed: {line}")
-                endpoint, name = call["endpoint"] or "", call["name"]
-                if endpoint:
-                    lives[endpoint][name] += Call(handler=float(call["ms"]) / 1000)
-            elif (run := _PLUGIN_RUN.fullmatch(line)) and endpoint:
-                lives[endpoint][name] += Call(plugins=float(run["ms"]) / 1000)
+                endpoint, name = call["endpoint"], call["name"]
+                calls = lives[endpoint] if endpoint else shared if name in _OF_ADDRESSES else None
+                if calls is not None:
+                    calls[name] += Call(handler=float(call["ms"]) / 1000)
+            elif (run := _PLUGIN_RUN.fullmatch(line)) and calls is not None:
+                calls[name] += Call(plugins=float(run["ms"]) / 1000)
         if len(lives) != count or any(set(calls) < _WHOLE_LIFE for calls in lives.values()):
             raise LogError(f"{count} containers were run, but {self._path} tells of {len(lives)}:\n{text}")
-        return [Life(dict(calls)) for calls in lives.values()]
+        share = {name: Call(call.handler / count, call.plugins / count) for name, call in shared.items()}
+        return [Life({**calls, **share}) for calls in lives.values()]

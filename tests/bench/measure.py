@@ -18,11 +18,15 @@ from pathlib import Path
 from calls import CallLog, Life
 from lab.engine import IMAGE, Engine
 
-NONE, DOCKER_BRIDGE, SHIM, BARE = "none", "docker-bridge", "shim", "bare-execs"
-"""The ways: no network, Docker's own user-defined bridge, the shim, the shim's plugins without the shim.
+from tests.plugin_runs import CountedPlugins, Runs
 
-The first three are the names of Docker networks.
+NONE, DOCKER_BRIDGE, SHIM, SHIM_IPAM, BARE = "none", "docker-bridge", "shim", "shim-ipam", "bare-execs"
+"""The ways: no network, Docker's own user-defined bridge, the shim, the shim as IPAM driver as well, and the
+shim's plugins without the shim.
+
+All but the last are the names of Docker networks.
 """
+BY_SHIM = (SHIM, SHIM_IPAM)
 
 ALONE, WIDE = 1, 10
 """Containers at a time."""
@@ -36,6 +40,7 @@ _TURNS_ALONE = 3
 
 _CONFLISTS = Path(__file__).resolve().parents[2] / "cni_conf"
 _CONFLIST = "cni-bridge"
+_SUBNET = "10.89.0.0/24"
 _INSIDE = Path(__file__).parent
 
 
@@ -74,12 +79,16 @@ class Measurements:
     runtime_alone: RuntimeAlone
     batches: dict[int, dict[str, list[Batch]]] = field(
         default_factory=lambda: {
-            width: {way: [] for way in (NONE, DOCKER_BRIDGE, SHIM, BARE)} for width in (ALONE, WIDE)
+            width: {way: [] for way in (NONE, DOCKER_BRIDGE, *BY_SHIM, BARE)} for width in (ALONE, WIDE)
         }
     )
     """By the number of containers at a time, then by way, one for each turn."""
-    lives: dict[int, list[Life]] = field(default_factory=lambda: {ALONE: [], WIDE: []})
-    """What the shim says of its containers, by their number at a time."""
+    lives: dict[int, dict[str, list[Life]]] = field(
+        default_factory=lambda: {width: {way: [] for way in BY_SHIM} for width in (ALONE, WIDE)}
+    )
+    """What the shim says of its containers, by their number at a time, then by way."""
+    runs: dict[str, Runs] = field(default_factory=dict)
+    """The plugin runs for a container, by way."""
     startups: list[Mapping[str, float]] = field(default_factory=list)
     """Pairs of `daemon` and `interpreter`, as `startup.py` prints them."""
     resident_at_start: int = 0
@@ -102,10 +111,12 @@ def measure(engine: Engine, rounds: int, progress: Callable[[str], None]) -> Mea
     engine.import_image()
     engine.start_shim([_CONFLISTS])
     engine.docker("network", "create", DOCKER_BRIDGE)
-    engine.docker(
-        "network", "create", "-d", "cni", "--ipam-driver", "null", "-o", f"cni.network={_CONFLIST}", SHIM
-    )
-    ways: dict[str, _Way] = {name: partial(_containers, engine, name) for name in (NONE, DOCKER_BRIDGE, SHIM)}
+    option = f"cni.network={_CONFLIST}"
+    create = ("network", "create", "-d", "cni", "-o", option)
+    engine.docker(*create, "--ipam-driver", "null", SHIM)
+    engine.docker(*create, "--ipam-driver", "cni", "--ipam-opt", option, "--subnet", _SUBNET, SHIM_IPAM)
+    networks = (NONE, DOCKER_BRIDGE, *BY_SHIM)
+    ways: dict[str, _Way] = {name: partial(_containers, engine, name) for name in networks}
     ways[BARE] = partial(_bare, engine)
     progress("the CNI runtime alone")
     version = engine.docker("version", "--format", "{{.Server.Version}}").stdout.strip()
@@ -122,10 +133,13 @@ def measure(engine: Engine, rounds: int, progress: Callable[[str], None]) -> Mea
             width = ALONE if turn < _TURNS_ALONE else WIDE
             for way in random.sample(list(ways), len(ways)):  # so that none always follows the same
                 measured.batches[width][way].append(ways[way](width))
-            measured.lives[width] += log.lives(width)
+                if way in BY_SHIM:
+                    measured.lives[width][way] += log.lives(width)
         measured.startups.append(_startup(engine))
     measured.processor_time = _processor_time(engine) - processor_time
     measured.resident, measured.resident_peak = _memory(engine, "VmRSS"), _memory(engine, "VmHWM")
+    progress("plugin runs")
+    measured.runs = _runs(engine)
     return measured
 
 
@@ -151,6 +165,14 @@ def _bare(engine: Engine, width: int) -> Batch:
         str(width),
     ]
     return Batch(**json.loads(engine.run(command).stdout))
+
+
+def _runs(engine: Engine) -> dict[str, Runs]:
+    """Counted by a shim of their own, since counting takes time."""
+    plugins = CountedPlugins(engine, engine.folder / "counted")
+    engine.stop_shim()
+    engine.start_shim([_CONFLISTS], plugin_path=[str(plugins.folder)])
+    return {way: plugins.of_container(way) for way in BY_SHIM}
 
 
 def _runtime_alone(engine: Engine) -> RuntimeAlone:

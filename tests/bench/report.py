@@ -5,21 +5,37 @@ from dataclasses import asdict
 from statistics import median, quantiles
 from typing import Any
 
-from measure import ALONE, BARE, DOCKER_BRIDGE, NONE, RUNTIME_WIDE, SHIM, WIDE, Batch, Measurements
+from calls import Call
+from measure import (
+    ALONE,
+    BARE,
+    DOCKER_BRIDGE,
+    NONE,
+    RUNTIME_WIDE,
+    SHIM,
+    SHIM_IPAM,
+    WIDE,
+    Batch,
+    Measurements,
+)
 
 _AIM_OVERHEAD = 0.040
 _AIM_RUNTIME_OVERHEAD = 0.003
 _AIM_RESIDENT = 60 * 2**20
 _AIM_READY = 0.5
+_AIM_ADDED_RUNS = 2
+"""Of plugins, by the IPAM driver: one at the start of a container, and one at its end."""
 
 _NAMES = {
     NONE: "docker run --network none",
     DOCKER_BRIDGE: "docker run on a Docker bridge",
     SHIM: "docker run on cni-bridge",
+    SHIM_IPAM: "the same with --ipam-driver cni",
     BARE: "bare ADD and DEL of cni-bridge",
 }
 
 _CALLS = ("CreateEndpoint", "Join", "Leave", "DeleteEndpoint")
+_ADDRESS_CALLS = ("RequestAddress", "ReleaseAddress")
 
 
 def text(measured: Measurements) -> str:
@@ -29,6 +45,7 @@ def text(measured: Measurements) -> str:
             *_wall_time(measured, ALONE, "One at a time"),
             *_wall_time(measured, WIDE, f"{WIDE} at a time"),
             *_handler_time(measured),
+            *_ipam_driver(measured),
             *_runtime_alone(measured),
             *_daemon(measured),
             *_aims(measured),
@@ -63,13 +80,42 @@ def _handler_time(measured: Measurements) -> Iterator[str]:
     }
     for name in _CALLS:
         rows[f"  of it in {name}"] = [
-            [life.calls[name].overhead for life in measured.lives[width]] for width in (ALONE, WIDE)
+            [life.calls[name].overhead for life in measured.lives[width][SHIM]] for width in (ALONE, WIDE)
         ]
     for row, (alone, wide) in rows.items():
         yield f"  {row:<42}{_columns(alone)}  {_columns(wide)}"
     for row in ("handlers", "plugins"):
         ratio = _against_bare(measured, rows[row][0])
         yield f"  {row + ' / bare ADD and DEL':<42}{ratio:9.2f}"
+
+
+def _ipam_driver(measured: Measurements) -> Iterator[str]:
+    """What it costs that addresses are asked for beforehand: one at a time, without and with."""
+    lives = [measured.lives[ALONE][way] for way in (SHIM, SHIM_IPAM)]
+    runs = [measured.runs[way] for way in (SHIM, SHIM_IPAM)]
+    yield ""
+    yield f"  {'With --ipam-driver null, and with cni':<42}{'null':>9}{'cni':>9}{'cni / null':>11}"
+    for row, counts in (
+        ("plugin runs at the start", [len(each.start) for each in runs]),
+        ("plugin runs at the end", [len(each.end) for each in runs]),
+    ):
+        yield f"  {row:<42}{counts[0]:>9}{counts[1]:>9}{counts[1] / counts[0]:11.2f}"
+    batches = measured.batches[ALONE]
+    walls = [[each for batch in batches[way] for each in batch.seconds] for way in (SHIM, SHIM_IPAM)]
+    yield _side_by_side("docker run", walls)
+    yield _side_by_side("all handlers", [[life.total.handler for life in each] for each in lives])
+    yield _side_by_side("  of it plugins", [[life.total.plugins for life in each] for each in lives])
+    for name in _ADDRESS_CALLS:
+        seconds = [life.calls.get(name, Call()).handler for life in lives[1]]
+        yield f"  {'  ' + name:<42}{'':>9}{_shown(median(seconds)):>9}"
+    for name in _CALLS:
+        yield _side_by_side(f"  {name}", [[life.calls[name].handler for life in each] for each in lives])
+
+
+def _side_by_side(row: str, seconds: Sequence[Sequence[float]]) -> str:
+    """Medians, and the median of the ratios of neighbours in time."""
+    ratio = median(other / one for one, other in zip(*seconds, strict=True))
+    return f"  {row:<42}{_shown(median(seconds[0])):>9}{_shown(median(seconds[1])):>9}{ratio:11.2f}"
 
 
 def _runtime_alone(measured: Measurements) -> Iterator[str]:
@@ -95,7 +141,7 @@ def _daemon(measured: Measurements) -> Iterator[str]:
         [startup[name] for startup in measured.startups] for name in ("daemon", "interpreter")
     )
     ratio = median(one / other for one, other in zip(daemon, interpreter, strict=True))
-    containers = sum(map(len, measured.lives.values()))
+    containers = sum(len(lives) for by_way in measured.lives.values() for lives in by_way.values())
     yield ""
     yield f"  {'The daemon':<42}{'median':>9}{'p95':>9}"
     yield f"  {'start to accepting socket':<42}{_columns(daemon)}   {ratio:.0f} times an empty Python program"
@@ -119,6 +165,7 @@ def _aims(measured: Measurements) -> Iterator[str]:
         ),
         ("resident memory", _AIM_RESIDENT, measured.resident, _mebibytes),
         ("ready after", _AIM_READY, ready, _shown),
+        ("plugin runs that --ipam-driver cni adds", _AIM_ADDED_RUNS, _added_runs(measured), str),
     )
     yield ""
     yield f"  {'Aims':<42}{'aim':>9}{'measured':>11}"
@@ -127,8 +174,15 @@ def _aims(measured: Measurements) -> Iterator[str]:
         yield f"  {what:<42}{show(aim):>9}{show(value):>11}   {verdict}"
 
 
+def _added_runs(measured: Measurements) -> int:
+    without, with_driver = (
+        len(measured.runs[way].start) + len(measured.runs[way].end) for way in (SHIM, SHIM_IPAM)
+    )
+    return with_driver - without
+
+
 def _each(measured: Measurements, width: int, part: str) -> list[float]:
-    return [getattr(life.total, part) for life in measured.lives[width]]
+    return [getattr(life.total, part) for life in measured.lives[width][SHIM]]
 
 
 def _ratio(turns: Sequence[Batch], others: Sequence[Batch]) -> float:

@@ -125,6 +125,7 @@ def test_only_a_namespace_is_a_namespace(tmp_path: Path, sandbox: Path) -> None:
 
     assert is_namespace(sandbox)
     assert is_namespace(Path("/proc/self/ns/net"))
+    assert not is_namespace(Path("/proc/self/ns/mnt"))
     assert not is_namespace(tmp_path / "file")
     assert not is_namespace(tmp_path)
     assert not is_namespace(tmp_path / "missing")
