@@ -42,8 +42,8 @@ def chooser(given: Sequence[AddressPool], options: NetworkOptions, driver: str) 
     else:
         raise InvalidRequestError(
             f"Docker's IPAM wants to give out {dockers[0]}, but in a CNI network the chain's IPAM does",
-            cure=f"type: docker network create -d {driver} --ipam-driver {options.ipam or _NULL}{named} NAME; "
-            "or let it, with -o cni.ipam=docker and the conflist's --subnet",
+            cure=f"type: docker network create -d {driver} --ipam-driver {options.ipam or _NULL}{named} "
+            "NAME; or let it, with -o cni.ipam=docker and the conflist's --subnet",
         )
     if options.ipam not in {None, chosen}:
         raise InvalidRequestError(

@@ -40,7 +40,7 @@ class Footprint:
     results: frozenset[str] = frozenset()
     """What CNI runtimes cache of their attachments below `/var/lib/cni/results`."""
     rows: frozenset[str] = frozenset()
-    """The networks and endpoints in the shim's journal."""
+    """The networks, endpoints and reserved addresses in the shim's journal."""
     run_files: frozenset[str] = frozenset()
     """The shim's run-time files."""
 
@@ -119,4 +119,5 @@ def _rows(journal: Path) -> frozenset[str]:
     with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as connection:
         networks = connection.execute("SELECT 'network ' || id FROM networks")
         endpoints = connection.execute("SELECT 'endpoint ' || id || ' ' || state FROM endpoints")
-        return frozenset(line for rows in (networks, endpoints) for (line,) in rows)
+        reservations = connection.execute("SELECT 'reservation ' || id FROM reservations")
+        return frozenset(line for rows in (networks, endpoints, reservations) for (line,) in rows)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from lab.engine import Engine
 from lab.footprint import Footprint, engine_footprint, host_footprint
 
 from tests.clusters import NODE, definition, ready_cluster
+from tests.e2e.flags import Verdict, rendered, rows
+from tests.outcomes import Outcomes
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -21,8 +24,34 @@ _SETTLING = 10.0
 
 _LOG_LINES = 40
 
+_ENGINE = re.compile(r"\[(20\.10|newest).*\]$")
+"""The engine among the parameters of a test."""
+
 _ADDRESSES = itertools.count(11)
 """The last parts of the engines' addresses on the cluster's LAN."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--flag-table", type=Path, help="write the table of docker's flags to this file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "flag(command, name, verdicts): what becomes of a flag of docker")
+    config.pluginmanager.register(
+        Outcomes(
+            "flag_table",
+            lambda outcomes: rendered(rows(), outcomes),
+            lambda test: _ENGINE.sub(r"[\1]", test.rpartition("tests/e2e/")[2]),
+        )
+    )
+
+
+@pytest.fixture
+def verdict(request: pytest.FixtureRequest, session_engine: Engine) -> Verdict:  # noqa: ARG001 - its parameter
+    """What the test's flag mark says of the engine it runs on."""
+    mark = request.node.get_closest_marker("flag")
+    found: Verdict = mark.args[2][request.node.callspec.params["session_engine"]]
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -103,6 +132,32 @@ def _remove_everything(engine: Engine) -> None:
 def start_shim(engine: Engine, conf_dir: Path) -> Callable[..., None]:
     """Starts the shim as it was before, but for these settings."""
     return lambda **settings: engine.start_shim(_conf_dirs(conf_dir), **settings)
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> Callable[[str, str], Path]:
+    """Writes plugins that reality cannot produce on demand; the folder they are in."""
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+
+    def write(name: str, script: str) -> Path:
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def restart_shim(engine: Engine, start_shim: Callable[..., None]) -> Iterator[Callable[..., None]]:
+    """Restarts the shim with other settings, until the end of the test."""
+
+    def restart(**settings: Any) -> None:
+        engine.stop_shim()
+        start_shim(**settings)
+
+    yield restart
+    restart()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable
-from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -163,24 +162,6 @@ def test_a_mac_address_that_is_asked_for_is_what_the_container_has(engine: Engin
     assert wanted in engine.docker("exec", "one", "ip", "link", "show", "eth0").stdout
     assert _settings(engine, "one", web)["MacAddress"] == wanted
     engine.docker("run", "--rm", "--network", web, "busybox", "ping", "-c", "1", "one")
-
-
-def test_compose_runs_two_services_that_reach_each_other_by_name(engine: Engine) -> None:
-    file = dedent("""
-        version: "3.5"
-        services:
-          server: {image: busybox, command: sleep 600, stop_signal: KILL, networks: [front]}
-          client: {image: busybox, command: sleep 600, stop_signal: KILL, networks: [front]}
-        networks:
-          front: {driver: cni, driver_opts: {cni.network: cni-bridge}, ipam: {driver: "null"}}
-    """)
-    engine.compose(file, "up", "--detach")
-    (client,) = (
-        name for name in engine.docker("ps", "--format", "{{.Names}}").stdout.split() if "client" in name
-    )
-    engine.docker("exec", client, "ping", "-c", "1", "server")
-    engine.compose(file, "down")
-    assert engine.docker("ps", "--all", "--quiet").stdout == ""
 
 
 def _run(engine: Engine, name: str, network: str, *options: str) -> None:

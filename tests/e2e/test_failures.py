@@ -1,10 +1,9 @@
 """What goes wrong reaches the person who typed `docker run` as one line, and leaves nothing behind."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 from lab.engine import Engine
 
 Conflist = Callable[..., str]
@@ -32,32 +31,6 @@ fi
 [ "$CNI_COMMAND" = ADD ] && sed 's/.*"prevResult": *//; s/}$//'
 exit 0
 """
-
-
-@pytest.fixture
-def plugins(tmp_path: Path) -> Callable[[str, str], Path]:
-    """Writes plugins that reality cannot produce on demand; the folder they are in."""
-    folder = tmp_path / "plugins"
-    folder.mkdir()
-
-    def write(name: str, script: str) -> Path:
-        (folder / name).write_text(script)
-        (folder / name).chmod(0o755)
-        return folder
-
-    return write
-
-
-@pytest.fixture
-def restart_shim(engine: Engine, start_shim: Callable[..., None]) -> Iterator[Restart]:
-    """Restarts the shim with other settings, until the end of the test."""
-
-    def restart(**settings: Any) -> None:
-        engine.stop_shim()
-        start_shim(**settings)
-
-    yield restart
-    restart()
 
 
 def test_a_missing_plugin_is_named_with_the_folders_searched(

@@ -95,6 +95,23 @@ def test_a_definition_without_configuration_is_the_nodes_conflist_of_its_name(
     assert address_in(node, "web").startswith("10.51.0.")
 
 
+def test_plugins_that_are_told_whose_link_it_is_get_the_namespace_of_the_definition(
+    node: Engine, define: Define
+) -> None:
+    define("team-a", "blue", conflist(bridge()))
+    options = ("-o", "cni.network=team-a/blue", "-o", "cni.identity=docker")
+    node.docker("network", "create", "-d", "cni", "--ipam-driver", "null", *options, "web")
+    node.docker("run", "-d", "--name", "one", "--network", "web", "busybox", "sleep", "600")
+
+    (shown,) = json.loads(node.run(node.shim_command("endpoint", "ls", "--json")).stdout)
+
+    assert shown["cniArgs"] == {
+        "K8S_POD_NAME": "one",
+        "K8S_POD_NAMESPACE": "team-a",
+        "K8S_POD_INFRA_CONTAINER_ID": node.docker("inspect", "-f", "{{.Id}}", "one").stdout.strip(),
+    }
+
+
 def test_a_configuration_without_a_name_gets_the_definitions(node: Engine, define: Define) -> None:
     define("team-a", "blue", conflist(bridge()))
     create(node, "web", bound_to="team-a/blue")
@@ -493,3 +510,27 @@ def test_without_kubernetes_nothing_of_it_is_loaded(node: Engine, restart_node: 
     line = one_line(create(node, "web2", bound_to="team-a/blue", check=False))
     assert "team-a/blue is a NetworkAttachmentDefinition, but this node is not set up for Kubernetes" in line
     restart_node()
+
+
+# With the IPAM driver
+
+
+def test_the_ipam_driver_serves_a_definition_also_while_the_api_server_is_away(
+    node: Engine, define: Define, cluster: Cluster
+) -> None:
+    define("team-a", "blue", conflist(bridge(), {"type": "firewall"}))
+    option = ("--ipam-opt", "cni.network=team-a/blue", "--subnet", "10.50.0.0/24")
+    node.docker("network", "create", "-d", "cni", "--ipam-driver", "cni", *option, "web")
+    node.docker("run", "-d", "--name", "one", "--network", "web", "busybox", "sleep", "600")
+    cluster.kill_api_server()
+    try:
+        node.docker(
+            *("run", "-d", "--name", "two", "--network", "web", "--ip", "10.50.0.99"),
+            *("busybox", "sleep", "600"),
+        )
+        leases = node.run(["ls", "/var/lib/cni/networks/blue"]).stdout.split()
+    finally:
+        cluster.start_api_server()
+    assert "10.50.0.99" in leases
+    assert "inet 10.50.0.99/24 " in node.docker("exec", "two", "ip", "address").stdout
+    node.docker("exec", "one", "ping", "-c", "1", "two")

@@ -101,8 +101,8 @@ def test_dockers_own_ipam_is_refused_with_the_command_that_works(engine: Engine)
     ("option", "cure"),
     [
         ("cni.netwrk=cni-bridge", "did you mean cni.network?"),
-        ("parent=eth0", "it knows cni.network, cni.mode, cni.args.KEY"),
-        ("cni.mode=fast", "the mode is handover"),
+        ("parent=eth0", "it knows cni.network, cni.mode, cni.ipam"),
+        ("cni.mode=fast", "it can be handover"),
         ("cni.args.A=b;c", "CNI_ARGS cannot carry"),
     ],
 )

@@ -449,6 +449,20 @@ async def test_two_endpoints_that_ask_at_once_never_get_the_same_ipv6_address(ip
     assert sorted(given) == ["fd00:1::2/64", "fd00:1::3/64", "fd00:1::4/64"]
 
 
+async def test_a_pool_that_is_released_takes_all_its_addresses_along(
+    ipam: IpamDriver, leases: Leases
+) -> None:
+    """Engines release no `--aux-address` when a later one could not be had."""
+    pool_id, other = await opened(ipam), await opened(ipam)
+    for _ in range(2):
+        await address(ipam, pool_id)
+    kept = await address(ipam, other)
+
+    await ipam.release_pool(m.PoolReleaseRequest(pool_id))
+
+    assert [kept] == [f"{address}/24" for address in leases.given]
+
+
 # Which network an address is of
 
 
