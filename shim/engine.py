@@ -38,14 +38,6 @@ class DockerNetwork:
 
 
 @dataclass(frozen=True, slots=True)
-class DockerContainer:
-    """What the engine says of one of its containers."""
-
-    id: str
-    labels: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
 class Identity:
     """Which engine it is."""
 
@@ -76,14 +68,14 @@ class Engine:
         """Which engine it is. Raises `UnavailableError` when nothing answers."""
         return self._read(await self._get("/info"), _identity, "an engine")
 
-    async def container(self, name: str) -> DockerContainer:
-        """The container of that name, by the list, which waits for no container.
+    async def container_id(self, name: str) -> str:
+        """The ID of the container of that name, by the list, which waits for no container.
 
         Raises `InvalidRequestError` when there is none, `UnavailableError` when nothing answers.
         """
         filters = json.dumps({"name": [f"^/{re.escape(name)}$"]})
         listed = await self._get("/containers/json", all="true", filters=filters)
-        found = self._read(listed, _containers, "containers")
+        found = self._read(listed, _container_ids, "containers")
         if not found:
             raise InvalidRequestError(f"the Docker engine knows no container {name}")
         return found[0]
@@ -137,8 +129,8 @@ def _network(item: Mapping[str, Any]) -> DockerNetwork:
     )
 
 
-def _containers(items: Iterable[Mapping[str, Any]]) -> list[DockerContainer]:
-    return [DockerContainer(str(item["Id"]), item.get("Labels") or {}) for item in items]
+def _container_ids(items: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [str(item["Id"]) for item in items]
 
 
 def _network_ids(items: Iterable[Mapping[str, Any]]) -> set[NetworkID]:

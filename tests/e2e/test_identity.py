@@ -1,6 +1,5 @@
 """`cni.identity=docker`: plugins are told whose link they make, as far as that can be known."""
 
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -172,21 +171,9 @@ def test_ten_containers_at_once_are_told_apart(engine: Engine, net: str, told: T
         assert f"inet {inspected(engine, name, net)['IPAddress']}/" in inside(engine, name, "ip address")
 
 
-def test_the_namespace_is_the_compose_project(engine: Engine, told: Told) -> None:
-    service = {"image": "busybox", "command": "sleep 600", "stop_signal": "KILL", "networks": ["net"]}
-    options = {"cni.network": NAME, "cni.identity": "docker"}
-    net = {"driver": "cni", "driver_opts": options, "ipam": {"driver": "null"}}
-    file = json.dumps({"services": {"one": service}, "networks": {"net": net}})
-    engine.compose(file, "up", "--detach", project="shop")
-    (name,) = engine.docker("ps", "--format", "{{.Names}}").stdout.split()
-    whose = _whose(engine, name, "shop")
-    engine.compose(file, "down", project="shop")
-    assert told("ADD") == told("DEL") == [whose]
-
-
-def test_the_namespace_is_that_of_the_pod_which_a_label_names(engine: Engine, net: str, told: Told) -> None:
-    start(engine, "one", "--network", net, "--label", "io.kubernetes.pod.namespace=team-a")
-    assert told("ADD") == [_whose(engine, "one", "team-a")]
+def test_a_label_does_not_choose_the_namespace(engine: Engine, net: str, told: Told) -> None:
+    start(engine, "one", "--network", net, "--label", "io.kubernetes.pod.namespace=kube-system")
+    assert told("ADD") == [_whose(engine, "one")]
 
 
 @pytest.mark.parametrize("where", ["network", "endpoint"])
@@ -314,11 +301,11 @@ def test_a_shim_that_dies_in_the_midst_of_add_at_join_leaves_nothing(
     assert told("ADD") == told("DEL") == [_whose(engine, "one")]
 
 
-def _whose(engine: Engine, container: str, namespace: str = "default") -> dict[str, str]:
+def _whose(engine: Engine, container: str) -> dict[str, str]:
     """What plugins are told of a container when all can be known."""
     return _NOTHING | {
         "K8S_POD_NAME": container,
-        "K8S_POD_NAMESPACE": namespace,
+        "K8S_POD_NAMESPACE": "default",
         "K8S_POD_INFRA_CONTAINER_ID": engine.docker("inspect", "-f", "{{.Id}}", container).stdout.strip(),
     }
 

@@ -74,9 +74,9 @@ class EngineStandIn:
             },
         }
 
-    def run(self, container_id: str, name: str, labels: dict[str, str] | None = None) -> None:
+    def run(self, container_id: str, name: str) -> None:
         """Let the engine have a container."""
-        self.containers[container_id] = {"Id": container_id, "Names": [f"/{name}"], "Labels": labels}
+        self.containers[container_id] = {"Id": container_id, "Names": [f"/{name}"]}
 
     async def start(self) -> None:
         """Answer from now on."""

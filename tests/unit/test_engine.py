@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from shim.engine import DockerContainer, DockerNetwork, Engine, Identity
+from shim.engine import DockerNetwork, Engine, Identity
 from shim.errors import InvalidRequestError, UnavailableError
 from shim.model import EndpointID, NetworkID
 
@@ -253,15 +253,11 @@ async def test_a_container_is_found_by_its_whole_name_without_waiting_for_it(ans
 
     async def answer(request: web.Request) -> web.Response:
         queries.append((request.path, dict(request.query)))
-        return web.json_response(
-            [{"Id": "c" * 64, "Names": ["/shop.1-a"], "Labels": {"com.docker.compose.project": "p"}}]
-        )
+        return web.json_response([{"Id": "c" * 64, "Names": ["/shop.1-a"]}])
 
     engine = await answered_by(answer)
 
-    found = await engine.container("shop.1-a")
-
-    assert found == DockerContainer("c" * 64, {"com.docker.compose.project": "p"})
+    assert await engine.container_id("shop.1-a") == "c" * 64
     ((path, query),) = queries
     assert (path, query["all"]) == ("/containers/json", "true")
     (pattern,) = json.loads(query["filters"])["name"]
@@ -269,17 +265,11 @@ async def test_a_container_is_found_by_its_whole_name_without_waiting_for_it(ans
     assert [bool(re.search(pattern, name)) for name in names] == [True, False, False, False, False]
 
 
-async def test_a_container_without_labels_has_none(answered_by: StandIn) -> None:
-    engine = await answered_by(always([{"Id": "c" * 64, "Labels": None}]))
-
-    assert await engine.container("shop") == DockerContainer("c" * 64, {})
-
-
 async def test_an_unknown_container_is_not_a_missing_engine(answered_by: StandIn) -> None:
     engine = await answered_by(always([]))
 
     with pytest.raises(InvalidRequestError, match="the Docker engine knows no container shop"):
-        await engine.container("shop")
+        await engine.container_id("shop")
 
 
 @pytest.mark.parametrize("answer", [None, 5, ["c"], [{}], [None]])
@@ -287,4 +277,4 @@ async def test_an_answer_that_describes_no_containers_is_an_error(answered_by: S
     engine = await answered_by(always(answer))
 
     with pytest.raises(UnavailableError, match="does not describe containers"):
-        await engine.container("shop")
+        await engine.container_id("shop")

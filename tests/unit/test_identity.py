@@ -41,30 +41,12 @@ async def test_the_engine_says_whose_link_it_is(identities: Identities, listed: 
 
 
 @pytest.mark.parametrize(
-    ("labels", "definition", "namespace"),
-    [
-        ({}, None, "default"),
-        ({"com.docker.compose.project": "shopping"}, None, "shopping"),
-        ({}, Definition("team-a", "blue", ""), "team-a"),
-        ({"com.docker.compose.project": "shopping"}, Definition("team-a", "blue", ""), "team-a"),
-        (
-            {"com.docker.compose.project": "shopping", "io.kubernetes.pod.namespace": "team-b"},
-            Definition("team-a", "blue", ""),
-            "team-b",
-        ),
-        ({"io.kubernetes.pod.namespace": ""}, None, "default"),
-        ({"io.kubernetes.pod.namespace": "a;IP=1", "com.docker.compose.project": "b c"}, None, "default"),
-    ],
+    ("definition", "namespace"), [(None, "default"), (Definition("team-a", "blue", ""), "team-a")]
 )
-async def test_the_namespace_is_of_the_pod_or_of_the_definition_or_of_the_compose_project(  # noqa: PLR0917 - fixtures
-    identities: Identities,
-    store: Store,
-    listed: EngineStandIn,
-    labels: dict[str, str],
-    definition: Definition | None,
-    namespace: str,
+@pytest.mark.usefixtures("listed")
+async def test_the_namespace_is_that_of_the_definition(
+    identities: Identities, store: Store, definition: Definition | None, namespace: str
 ) -> None:
-    listed.run(CONTAINER_ID, "shop", labels)
     await store.save_network(Network(NETWORK_ID, "web", definition))
 
     assert (await identities.of(RECORD, "/gone"))["K8S_POD_NAMESPACE"] == namespace
