@@ -35,6 +35,8 @@ class DockerNetwork:
     """The `--ipam-opt` options."""
     containers: Mapping[EndpointID, str]
     """Container names by endpoint."""
+    addresses: frozenset[str] = frozenset()
+    """Those of its containers, without prefix length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,12 @@ def _network(item: Mapping[str, Any]) -> DockerNetwork:
             EndpointID(container["EndpointID"]): container["Name"]
             for container in (item.get("Containers") or {}).values()
         },
+        addresses=frozenset(
+            container[family].partition("/")[0]
+            for container in (item.get("Containers") or {}).values()
+            for family in ("IPv4Address", "IPv6Address")
+            if container.get(family)
+        ),
     )
 
 

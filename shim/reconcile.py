@@ -6,8 +6,10 @@ holds, is left over.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from shim import telemetry
@@ -15,7 +17,7 @@ from shim.admission import boot_id
 from shim.driver import Driver
 from shim.engine import Engine
 from shim.errors import InvalidRequestError, ShimError
-from shim.model import Endpoint, EndpointState, NetworkID
+from shim.model import Endpoint, EndpointState, NetworkID, Reservation
 from shim.net.namespaces import Namespaces, is_namespace
 from shim.reservations import Reservations
 from shim.store import Store
@@ -105,14 +107,32 @@ class Reconciler:
             return set()
 
     async def _give_back_addresses(self) -> None:
-        """Give back addresses that were reserved for endpoints which never came, or have gone."""
-        for reservation in await self._reservations.left_over(time.time() - _GRACE):
+        """Give back addresses that were reserved for endpoints which never came, or have gone.
+
+        Those of containers on networks of other drivers have no endpoint of ours; the engine lists them.
+        """
+        left = await self._reservations.left_over(time.time() - _GRACE)
+        await self._give_back([item for item in left if not item.held])
+        if held := [item for item in left if item.held]:
+            listed = await self._addresses()
+            await self._give_back([item for item in held if not listed & set(item.held)])
+
+    async def _give_back(self, reservations: Iterable[Reservation]) -> None:
+        for reservation in reservations:
             with telemetry.call("Repair") as record:
                 telemetry.about(reservation.conflist["name"])
                 try:
                     await self._reservations.give_back(reservation)
                 except ShimError as error:
                     record.error = str(error)
+
+    async def _addresses(self) -> set[str]:
+        """All addresses that the engine lists. Raises `UnavailableError`: no evidence."""
+        found: set[str] = set()
+        for network_id in await self._engine.network_ids():
+            with contextlib.suppress(InvalidRequestError):  # it has been removed meanwhile
+                found |= (await self._engine.network(network_id)).addresses
+        return found
 
     async def _remove_stray_namespaces(self) -> None:
         """Remove staging namespaces that no endpoint or reservation in the journal owns.

@@ -87,6 +87,7 @@ async def test_a_network_is_read_as_the_engine_describes_it(answered_by: StandIn
         options={"cni.network": "web"},
         ipam_options={"cni.network": "web"},
         containers={EndpointID("e" * 64): "shop", EndpointID("f" * 64): "joining"},
+        addresses=frozenset({"10.89.0.2"}),
     )
     assert paths == [f"/networks/{NETWORK_ID}"]
 

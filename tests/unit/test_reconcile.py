@@ -310,11 +310,36 @@ async def reserved(store: Store, reservations: Reservations, **changes: Any) -> 
     return reservation
 
 
-async def test_an_address_whose_endpoint_never_came_is_given_back(
+async def test_an_address_that_the_engine_lists_is_kept_though_no_endpoint_is_ours(
+    reconciler: Reconciler, store: Store, reservations: Reservations, leases: Leases, docker: EngineStandIn
+) -> None:
+    await reserved(store, reservations)
+    docker.add("b" * 64, "elsewhere", {"f" * 64: "shop"})
+    docker.networks["b" * 64]["Containers"]["ep-" + "f" * 64]["IPv4Address"] = "10.1.0.2/24"
+
+    await reconciler._repair()
+    assert leases.addresses == {"10.1.0.2"}
+
+    docker.networks["b" * 64]["Containers"].clear()
+    await reconciler._repair()
+    assert leases.addresses == set()
+
+
+async def test_while_the_engine_cannot_be_asked_its_addresses_are_kept(
     reconciler: Reconciler, store: Store, reservations: Reservations, leases: Leases, docker: EngineStandIn
 ) -> None:
     await reserved(store, reservations)
     await docker.stop()
+
+    await reconciler._repair()
+
+    assert leases.addresses == {"10.1.0.2"}
+
+
+async def test_an_address_whose_endpoint_never_came_is_given_back(
+    reconciler: Reconciler, store: Store, reservations: Reservations, leases: Leases
+) -> None:
+    await reserved(store, reservations)
 
     await reconciler._repair()
 
