@@ -250,6 +250,14 @@ def test_an_address_that_cannot_be_had_is_refused(engine: Engine, flags: list[st
     assert leases_of(engine) == before
 
 
+def test_a_network_of_dockers_own_bridge_may_take_its_addresses_from_a_conflist(engine: Engine) -> None:
+    engine.docker("network", "create", "-d", "bridge", *CNI, "--subnet", SUBNET, "net")
+    start(engine, "one")
+    assert address_of(engine, "one") in leases_of(engine)
+    engine.docker("rm", "--force", "one")
+    assert leases_of(engine) == set()
+
+
 def test_an_exhausted_pool_is_refused_in_one_line(engine: Engine, conflist: Conflist) -> None:
     conflist(
         "chain", *chain_plugins([{"subnet": SUBNET, "rangeStart": "10.77.0.9", "rangeEnd": "10.77.0.9"}])
