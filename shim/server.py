@@ -29,7 +29,7 @@ def application(driver: Driver, ipam_driver: IpamDriver) -> web.Application:
     app = web.Application(client_max_size=0)  # without a limit: 10,000 published ports exceed the default one
     for call in CALLS:
         app.router.add_post(f"/{call.path}", _handler(call, getattr(drivers[call.interface], call.method)))
-    app.router.add_route("*", "/{path:.*}", _unknown)
+    app.router.add_route("*", "/{path:(?s:.*)}", _unknown)  # line breaks too
     return app
 
 
