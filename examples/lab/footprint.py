@@ -59,7 +59,7 @@ def engine_footprint(engine: Engine) -> Footprint:
     var_lib_cni = engine.path("/var/lib/cni")
     system = _system(lambda command: engine.run(command).stdout)
     return Footprint(
-        links=system.links - _plugin_bridges(engine),
+        links=system.links - plugin_bridges(engine),
         namespaces=system.namespaces,
         rules=system.rules,
         leases=frozenset(
@@ -78,7 +78,7 @@ def host_footprint() -> Footprint:
     return _system(lambda command: subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def _plugin_bridges(engine: Engine) -> frozenset[str]:
+def plugin_bridges(engine: Engine) -> frozenset[str]:
     """The bridges that are not Docker's: the bridge plugin makes them at first use and lets them stand."""
     bridges = _link_names(engine.run(["ip", "-o", "link", "show", "type", "bridge"]).stdout)
     return frozenset(name for name in bridges if name != "docker0" and not name.startswith("br-"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from lab.cluster import SERVER, Cluster
 from lab.engine import Engine
-from lab.footprint import Footprint, engine_footprint, host_footprint
+from lab.footprint import Footprint, engine_footprint, host_footprint, plugin_bridges
 
 from tests.clusters import NODE, definition, ready_cluster
 from tests.e2e.flags import Verdict, rendered, rows
@@ -126,6 +126,8 @@ def _remove_everything(engine: Engine) -> None:
     if containers:
         engine.docker("rm", "--force", "--volumes", *containers)
     engine.docker("network", "prune", "--force")
+    for bridge in plugin_bridges(engine):  # the plugin lets them stand, and with them their subnets
+        engine.run(["ip", "link", "del", bridge])
 
 
 @pytest.fixture
