@@ -9,17 +9,17 @@ from typing import Any
 
 from lab.engine import Engine
 
-HOST = "192.0.2.254"
+HOST = "198.51.100.254"
 HOST_V6 = "fd00:99::fe"
 """The room's addresses on its way to the outside."""
 
 _OUTSIDE = """
     ip netns add outside
     ip link add out0 type veth peer name eth0 netns outside
-    ip address add 192.0.2.254/24 dev out0
+    ip address add 198.51.100.254/24 dev out0
     ip address add fd00:99::fe/64 dev out0 nodad
     ip link set out0 up
-    ip -n outside address add 192.0.2.1/24 dev eth0
+    ip -n outside address add 198.51.100.1/24 dev eth0
     ip -n outside address add fd00:99::1/64 dev eth0 nodad
     ip -n outside link set eth0 up
 """
