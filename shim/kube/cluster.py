@@ -77,13 +77,19 @@ class Cluster:
     async def ask_definition(self, namespace: str, name: str, deadline: float) -> Definition | None:
         """The NetworkAttachmentDefinition as the API server has it, asked for at most `deadline` seconds.
 
-        Raises `KubeError` and `AccessError`.
+        It is known from then on, though the watch may be a moment behind. Raises `KubeError` and
+        `AccessError`.
         """
         item = await self._client.get(DEFINITIONS, namespace, name, deadline=deadline)
+        if item is None:
+            return None
         try:
-            return definition_from_json(item) if item else None
+            definition = definition_from_json(item)
         except ValueError as error:
             raise KubeError(f"NetworkAttachmentDefinition {namespace}/{name}: {error}") from error
+        if any(watch.is_behind(item) for watch in self._of(DEFINITIONS)):
+            self._definitions.put(item)
+        return definition
 
     async def binding(self, network_id: NetworkID, deadline: float) -> Binding | None:
         """The DockerNetwork that binds a network of this node.

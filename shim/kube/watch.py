@@ -18,6 +18,7 @@ from shim.kube.client import Client
 from shim.kube.errors import UNREACHED, KubeError
 from shim.kube.index import Index
 from shim.kube.objects import Key, Resource, key
+from shim.model import JSONObject
 from shim.trouble import Trouble
 
 _log = logging.getLogger(__name__)
@@ -62,6 +63,15 @@ class Watch(Generic[_T]):
     def problem(self) -> ShimError | None:
         """What keeps it from being up to date now."""
         return self._trouble.error
+
+    def is_behind(self, item: JSONObject) -> bool:
+        """Whether an event of this object is yet to come.
+
+        Source: Kubernetes documentation, "Kubernetes API Concepts", "Resource versions": they grow.
+        """
+        meta = item["metadata"]
+        is_seen = int(meta["resourceVersion"]) <= int(self._version or 0)
+        return self.scope.namespace in {"", meta["namespace"]} and not is_seen
 
     async def run(self) -> NoReturn:
         """List and watch until cancelled."""

@@ -174,6 +174,41 @@ async def test_a_definition_made_a_moment_ago_can_be_asked_for(known: Known, clu
     assert await known.ask_definition("team-a", "none", 2.0) is None
 
 
+async def test_a_definition_that_was_asked_for_is_known_while_the_watch_is_behind(
+    make_client: Clients, cluster: Cluster
+) -> None:
+    known = Known(make_client(SERVER), Kubernetes(node=NODE), lambda: None)
+    watching = asyncio.create_task(known.run())
+    await until(lambda: known.knows_all(DEFINITIONS))
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    cluster.apply(definition("team-a", "new", "{}"))
+
+    found = await known.ask_definition("team-a", "new", 2.0)
+
+    assert found is not None
+    assert known.definition("team-a", "new") == found
+
+
+async def test_a_definition_that_was_deleted_while_the_answer_was_on_its_way_is_not_known(
+    known: Known, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.apply(definition("team-a", "new", "{}"))
+    await until(lambda: known.definition("team-a", "new") is not None)
+    get = known._client.get
+
+    async def get_slowly(*arguments: Any, **options: Any) -> dict[str, Any] | None:
+        answer = await get(*arguments, **options)
+        cluster.kubectl("delete", "net-attach-def", "-n", "team-a", "new")
+        await until(lambda: known.definition("team-a", "new") is None)
+        return answer
+
+    monkeypatch.setattr(known._client, "get", get_slowly)
+
+    assert await known.ask_definition("team-a", "new", 2.0) is not None
+    assert known.definition("team-a", "new") is None
+
+
 async def test_before_the_first_list_a_binding_is_waited_for_and_then_the_reason_is_given(
     know: Know, cluster: Cluster
 ) -> None:
