@@ -33,11 +33,11 @@ test: root python ## Run everything: lint, unit, integration, and both engines (
 	@$(PYTHON) -m lab.setup test
 	@$(MAKE) --no-print-directory lint test-unit
 	unshare --net --mount --propagation private $(BIN)/pytest tests/integration
-	$(BIN)/pytest tests/e2e
+	$(BIN)/pytest tests/e2e --numprocesses=2
 
 .PHONY: test-unit
 test-unit: $(READY) ## Run the tests that need neither root nor an engine
-	$(BIN)/pytest tests/unit tests/conformance
+	$(BIN)/pytest tests/unit tests/conformance --numprocesses=2
 
 .PHONY: lint
 lint: $(READY) ## Check style, types and import contracts

@@ -1,6 +1,6 @@
 """How the tests of a run ended, for pages that are written from a run."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,16 +22,11 @@ class Outcomes:
         self._key = key
         self._outcomes: dict[str, str] = {}
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Keep the outcome."""
-        report = yield
-        test = self._key(item.nodeid)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the outcome, also that of a test in another process."""
+        test = self._key(report.nodeid)
         if not report.passed or (report.when == "call" and test not in self._outcomes):
             self._outcomes[test] = report.outcome
-        return report
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the page."""

@@ -12,6 +12,7 @@ import pytest
 from lab.cluster import SERVER, Cluster
 from lab.engine import Engine
 from lab.footprint import Footprint, engine_footprint, host_footprint, plugin_bridges
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.clusters import NODE, definition, ready_cluster
 from tests.e2e.flags import Verdict, rendered, rows
@@ -44,6 +45,18 @@ def pytest_configure(config: pytest.Config) -> None:
             lambda test: _ENGINE.sub(r"[\1]", test.rpartition("tests/e2e/")[2]),
         )
     )
+
+
+class _ByEngine(LoadScopeScheduling):
+    """All tests of one engine run in one process when there are several."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        engine = _ENGINE.search(nodeid)
+        return engine[1] if engine else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByEngine:
+    return _ByEngine(config, log)
 
 
 @pytest.fixture
