@@ -16,7 +16,7 @@ from shim.cni.conf import NetworkConfigList
 from shim.cni.result import IP, Result
 from shim.engine import Engine
 from shim.errors import ConflictError, InvalidRequestError
-from shim.model import Endpoint, EndpointState, Ipam, Network, PortMapping, Reservation
+from shim.model import Endpoint, EndpointState, Ipam, Mode, Network, PortMapping, Reservation
 from shim.options import (
     ENGINES_OWN,
     ENGINES_OWN_OF_NETWORKS,
@@ -28,6 +28,7 @@ from shim.options import (
     endpoint_options,
     mac_of_link,
     network_options,
+    refuse_numbered,
 )
 from shim.publish import HostPorts
 from shim.reservations import Reservations
@@ -48,14 +49,16 @@ class Admission:
     async def admit(
         self, request: CreateEndpointRequest, network: Network, conflist: NetworkConfigList, staging: str
     ) -> Endpoint:
-        """The endpoint to be, with all that ADD needs; its host ports are taken.
+        """The endpoint to be, with all that ADD needs, or all but what Join tells; its host ports are taken.
 
         Raises `ShimError`; then nothing is taken.
         """
         of_network = network_options(network.options)
         options = endpoint_options(request.options, of_network.defaults)
+        if of_network.mode is Mode.HANDOVER:
+            refuse_numbered(options.ifname)
         mac_address = _mac_address(request, options)
-        await self._refuse_of_engine("endpoint option", options.of_engine, ENGINES_OWN)
+        await self._refuse_of_engine("endpoint option", options.of_engine, ENGINES_OWN, of_network.mode)
         if network.internal:
             conflist = translate.internal(conflist)
         conflist, held, wanted = await self._addressed(request, network, conflist, options)
@@ -78,10 +81,11 @@ class Admission:
                 endpoint = Endpoint(
                     id=request.endpoint_id,
                     network_id=network.id,
-                    state=EndpointState.PLANNED if of_network.identity else EndpointState.ADDING,
+                    state=EndpointState.PLANNED if of_network.adds_at_join else EndpointState.ADDING,
                     conflist=asked.conflist.to_json(),
-                    ifname=asked.ifname,
-                    staging=staging,
+                    ifname=options.ifname if of_network.mode is Mode.INPLACE else asked.ifname,
+                    netns=staging,
+                    mode=of_network.mode,
                     cni_args=asked.cni_args,
                     capability_args=asked.capability_args,
                     mac_address=asked.mac_address,
@@ -115,10 +119,14 @@ class Admission:
             answer = ipam.chosen(conflist, given, network.gateways)
             return ipam.settled(conflist, answer.ips, answer), (), ()
         wanted = [translate.with_prefix(address, conflist) for address in options.ips]
-        if not network_options(network.options).identity:
+        if not network_options(network.options).adds_at_join:
             return conflist, (), wanted
         if not ipam.kind(conflist):
-            _refuse_wishes(network, options, cure="leave it out, or make the network without cni.identity")
+            _refuse_wishes(
+                network,
+                options,
+                cure="leave it out, or make the network without cni.identity and cni.mode=inplace",
+            )
             return conflist, (), ()
         _refuse_wishes(network, replace(options, ips=()), cure=f"use {IPS}")
         reservation = await self._reservations.take(conflist, wanted, options.cni_args)
@@ -127,12 +135,22 @@ class Admission:
 
     async def refuse_of_engine(self, options: NetworkOptions) -> None:
         """Refuse options of a network that this engine would pass on without carrying them out."""
-        await self._refuse_of_engine("option", options.of_engine, ENGINES_OWN_OF_NETWORKS)
+        await self._refuse_of_engine("option", options.of_engine, ENGINES_OWN_OF_NETWORKS, options.mode)
 
-    async def _refuse_of_engine(self, what: str, keys: Sequence[str], first: Mapping[str, int]) -> None:
-        """Refuse options whose `first` version of the engine is later than this one."""
+    async def _refuse_of_engine(
+        self, what: str, keys: Sequence[str], first: Mapping[str, int], mode: Mode
+    ) -> None:
+        """Refuse options whose `first` version of the engine is later than this one, and all in place.
+
+        The engine carries them out on links that it moves.
+        """
         if not keys:
             return
+        if mode is Mode.INPLACE:
+            raise InvalidRequestError(
+                f"{what} {keys[0]}: the engine carries it out on links that it moves, in place it moves none",
+                cure="leave it out; the plugin tuning sets sysctls",
+            )
         version = (await self._engine.identity()).version
         major = version.partition(".")[0]
         for key in keys:

@@ -208,7 +208,7 @@ async def _daemons(call: Call) -> list[Attachment]:
     finally:
         await call.journal.close()
     return [
-        Attachment(endpoint.id, endpoint.staging, endpoint.ifname)
+        Attachment(endpoint.id, endpoint.netns, endpoint.ifname)
         for endpoint in endpoints
         if endpoint.conflist["name"] == call.network
     ]

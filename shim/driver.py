@@ -22,9 +22,10 @@ from shim.cni.result import NOTHING
 from shim.errors import InvalidRequestError, ShimError
 from shim.handover import Handover
 from shim.identity import Identities
+from shim.inplace import InPlace
 from shim.lifecycle import Step
 from shim.logical import LogicalNetworks
-from shim.model import Endpoint, EndpointID, EndpointState, Ipam, Network, NetworkID
+from shim.model import Endpoint, EndpointID, EndpointState, Ipam, Mode, Network, NetworkID
 from shim.net.snapshot import Link
 from shim.options import network_options
 from shim.pools import Pools
@@ -50,6 +51,7 @@ class Driver:
         resolver: Resolver,
         logical_networks: LogicalNetworks,
         handover: Handover,
+        in_place: InPlace,
         admission: Admission,
         identities: Identities,
         pools: Pools,
@@ -61,6 +63,7 @@ class Driver:
         self._resolver = resolver
         self._logical_networks = logical_networks
         self._handover = handover
+        self._in_place = in_place
         self._admission = admission
         self._identities = identities
         self._pools = pools
@@ -125,7 +128,7 @@ class Driver:
             conflist = self._logical_networks.conflist(network)
             self._require_plugins(network, conflist)
             subnets.check(request.pools, conflist, network)
-            if options.identity and ipam.kind(conflist):
+            if options.adds_at_join and ipam.kind(conflist):
                 subnets.refuse_without_link(conflist)
             auxiliary = [address for pool in request.pools for address in pool.auxiliary]
             await self._reservations.set_aside(conflist.name, auxiliary, network.id)
@@ -178,15 +181,19 @@ class Driver:
             await self._refuse_unshared(endpoint, request.sandbox_key)
             network = await self._store.network(endpoint.network_id)
             if endpoint.state is EndpointState.PLANNED:
-                identity = await self._identities.of(endpoint, request.sandbox_key)
-                args = tuple(sorted({**identity, **dict(endpoint.cni_args)}.items()))
-                endpoint = await self._attach(await self._advance(endpoint, Step.ADD, cni_args=args))
+                endpoint = await self._add_at_join(endpoint, network, request.sandbox_key)
+            snapshot = attached.snapshot(endpoint)
+            default_route = not (network and network.internal) and not _publishes_elsewhere(endpoint, request)
+            reply = translate.joined(snapshot, endpoint, default_route=default_route)
             if endpoint.state is not EndpointState.JOINED or endpoint.sandbox_key != request.sandbox_key:
                 endpoint = await self._advance(endpoint, Step.JOIN, sandbox_key=request.sandbox_key)
-                await self._handover.release(endpoint)
+                if endpoint.mode is Mode.INPLACE:
+                    defaults = translate.left_to_engine(snapshot, endpoint, reply)
+                    await self._in_place.leave_to_engine(endpoint, defaults)
+                else:
+                    await self._handover.release(endpoint)
                 endpoint = await self._advance(endpoint, Step.JOINED)
-            default_route = not (network and network.internal) and not _publishes_elsewhere(endpoint, request)
-            return translate.joined(attached.snapshot(endpoint), endpoint, default_route=default_route)
+            return reply
 
     async def leave(self, request: m.EndpointRequest) -> m.EmptyResponse:
         """Run DEL while the sandbox lives, which saves moving the link; else DeleteEndpoint does it."""
@@ -270,7 +277,7 @@ class Driver:
         """Raises `ConfError` unless all that will run is installed, also where addresses come beforehand."""
         try:
             self._handover.require(conflist)
-            if network.ipam is not Ipam.NULL or network_options(network.options).identity:
+            if network.ipam is not Ipam.NULL or network_options(network.options).adds_at_join:
                 self._handover.require(ipam.settled(conflist, (), NOTHING))
         except PluginError as error:
             raise self._logical_networks.explained(network, error) from error
@@ -303,6 +310,16 @@ class Driver:
         endpoint = await self._store.endpoint(endpoint_id)
         if endpoint is not None and endpoint.state is not EndpointState.LEFT:
             self._ports.retake(endpoint.id, endpoint.capability_args.get("portMappings", ()))
+
+    async def _add_at_join(self, endpoint: Endpoint, network: Network | None, sandbox_key: str) -> Endpoint:
+        """Run the ADD that waited for what only Join tells: the sandbox, and whose it is."""
+        if network and network_options(network.options).identity:
+            identity = await self._identities.of(endpoint, sandbox_key)
+            args = tuple(sorted({**identity, **dict(endpoint.cni_args)}.items()))
+            endpoint = replace(endpoint, cni_args=args)
+        if endpoint.mode is Mode.INPLACE:
+            endpoint = await self._in_place.prepare(endpoint, sandbox_key)
+        return await self._attach(await self._advance(endpoint, Step.ADD))
 
     async def _attach(self, endpoint: Endpoint) -> Endpoint:
         """Run ADD, and take note of what it made; what the engine will not take along is logged."""

@@ -40,6 +40,15 @@ class DockerNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class Container:
+    """What the engine says of one of its containers."""
+
+    id: str
+    networks: frozenset[str]
+    """The names of its networks, those that it has not joined yet included."""
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Which engine it is."""
 
@@ -70,14 +79,14 @@ class Engine:
         """Which engine it is. Raises `UnavailableError` when nothing answers."""
         return self._read(await self._get("/info"), _identity, "an engine")
 
-    async def container_id(self, name: str) -> str:
-        """The ID of the container of that name, by the list, which waits for no container.
+    async def container(self, name: str) -> Container:
+        """The container of that name, by the list, which waits for no container.
 
         Raises `InvalidRequestError` when there is none, `UnavailableError` when nothing answers.
         """
         filters = json.dumps({"name": [f"^/{re.escape(name)}$"]})
         listed = await self._get("/containers/json", all="true", filters=filters)
-        found = self._read(listed, _container_ids, "containers")
+        found = self._read(listed, _containers, "containers")
         if not found:
             raise InvalidRequestError(f"the Docker engine knows no container {name}")
         return found[0]
@@ -137,8 +146,11 @@ def _network(item: Mapping[str, Any]) -> DockerNetwork:
     )
 
 
-def _container_ids(items: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [str(item["Id"]) for item in items]
+def _containers(items: Iterable[Mapping[str, Any]]) -> list[Container]:
+    return [
+        Container(str(item["Id"]), frozenset((item.get("NetworkSettings") or {}).get("Networks") or ()))
+        for item in items
+    ]
 
 
 def _network_ids(items: Iterable[Mapping[str, Any]]) -> set[NetworkID]:

@@ -15,7 +15,7 @@ from shim.cni.conf import NetworkConfigList
 from shim.cni.errors import PluginError
 from shim.cni.runtime import Attachment, Runtime
 from shim.errors import ShimError
-from shim.model import Endpoint, EndpointID
+from shim.model import Endpoint, EndpointID, JSONObject, Mode
 from shim.net.links import Links
 from shim.net.namespaces import Namespaces, is_namespace
 from shim.net.snapshot import Link
@@ -59,13 +59,15 @@ class Handover:
         return str(self._namespaces.path(endpoint_id))
 
     async def attach(self, endpoint: Endpoint) -> Endpoint:
-        """Run the chain's ADD in the staging namespace; the endpoint comes back with the result.
+        """Run the chain's ADD in the staging namespace, or in place; the endpoint comes back with the result.
 
         After an error nothing is left, unless it is a `PluginError` that says so (`left_behind`).
         """
-        staging = await self._namespaces.create(endpoint.id)
+        namespace = Path(endpoint.netns)
+        if endpoint.mode is Mode.HANDOVER:
+            namespace = await self._namespaces.create(endpoint.id)
         try:
-            result = await self._runtime.add(_conflist(endpoint), _attachment(endpoint, staging))
+            result = await self._runtime.add(_conflist(endpoint), _attachment(endpoint, namespace))
         except PluginError as error:
             if error.left_behind:
                 error.cleanup_error = await self._delete_without_link(endpoint)
@@ -78,8 +80,11 @@ class Handover:
         return replace(endpoint, result=result.to_json())
 
     async def snapshot(self, endpoint: Endpoint) -> Endpoint:
-        """The endpoint with all that ADD made in the staging namespace."""
-        snapshot = await self._links.snapshot(Path(endpoint.staging))
+        """The endpoint with all that ADD made in its namespace; in place, with the links that it names."""
+        snapshot = await self._links.snapshot(Path(endpoint.netns))
+        if endpoint.mode is Mode.INPLACE:
+            made = attached.result(endpoint).interfaces
+            snapshot = snapshot.of_links({item.name for item in made if item.sandbox == endpoint.netns})
         return replace(endpoint, snapshot=snapshot.to_json())
 
     async def publish(self, endpoint: Endpoint) -> None:
@@ -93,7 +98,7 @@ class Handover:
         """Put the link into the host's namespace, where the engine looks for it, and end the staging."""
         name = host_link_name(endpoint.id)
         try:
-            await self._links.move(Path(endpoint.staging), endpoint.ifname, None, name)
+            await self._links.move(Path(endpoint.netns), endpoint.ifname, None, name)
         except KernelError:
             if not await self._links.exists(None, name):  # moved before, when this was tried already
                 raise
@@ -130,9 +135,16 @@ class Handover:
         await self._namespaces.remove(endpoint.id)
 
     async def _delete_unfinished(self, endpoint: Endpoint, staging: Path) -> None:
-        """DEL after an ADD that never ended."""
+        """DEL after an ADD that never ended, with a result as far as its link shows one.
+
+        Without it `firewall` would leave its rules, which are about addresses.
+        """
+        in_place = endpoint.mode is Mode.INPLACE and is_namespace(Path(endpoint.netns))
+        namespace = Path(endpoint.netns) if in_place else staging
+        link = (await self._links.snapshot(namespace)).link(endpoint.ifname)
+        seen = _result_of(link, namespace) if link else None
         try:
-            await self._delete(endpoint, staging)
+            await self._delete(replace(endpoint, netns=str(namespace), result=seen), namespace)
         except PluginError:
             if failure := await self._delete_without_link(endpoint):
                 raise failure from None
@@ -167,7 +179,7 @@ class Handover:
         result = None
         if endpoint.result is not None:
             result = attached.result(endpoint).relocated(
-                endpoint.staging, endpoint.ifname, str(namespace), endpoint.ifname
+                endpoint.netns, endpoint.ifname, str(namespace), endpoint.ifname
             )
         await self._runtime.delete(_conflist(endpoint), _attachment(endpoint, namespace), result)
 
@@ -176,6 +188,15 @@ def _is_guarded(endpoint: Endpoint) -> bool:
     """Whether the endpoint publishes ports, and the `firewall` plugin stands before them."""
     types = {plugin["type"] for plugin in endpoint.conflist["plugins"]}
     return "firewall" in types and bool(endpoint.capability_args.get("portMappings"))
+
+
+def _result_of(link: Link, namespace: Path) -> JSONObject:
+    """What a chain would have answered that made this link and no more."""
+    return {
+        "cniVersion": "1.0.0",
+        "interfaces": [{"name": link.name, "mac": link.mac, "sandbox": str(namespace)}],
+        "ips": [{"address": address, "interface": 0} for address in link.addresses],
+    }
 
 
 def _has_addresses(found: Link, link: Link) -> bool:

@@ -36,7 +36,7 @@ class Identities:
         try:
             docker = await self._engine.network(endpoint.network_id)
             name = docker.containers[endpoint.id]
-            container_id = await self._engine.container_id(name)
+            container_id = (await self._engine.container(name)).id
         except (ShimError, KeyError):
             container_id = await asyncio.to_thread(_holder, Path(sandbox_key))
             return {"K8S_POD_INFRA_CONTAINER_ID": container_id} if container_id else {}

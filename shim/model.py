@@ -26,11 +26,11 @@ class EndpointState(StrEnum):
     """How far an endpoint has come. A state ending in `-ING` is an intent, the others are outcomes."""
 
     PLANNED = "planned"
-    """The engine knows the address; ADD waits for Join, when it can be known whose endpoint it is."""
+    """The engine knows the address; ADD waits for Join, when sandbox and container can be known."""
     ADDING = "adding"
-    """The chain's ADD is under way in the staging namespace, or was when the shim died."""
+    """The chain's ADD is under way, or was when the shim died."""
     CREATED = "created"
-    """ADD is done; the link stands in the staging namespace."""
+    """ADD is done; the link stands where the chain made it."""
     JOINING = "joining"
     """The link is on its way from the staging namespace to the engine's."""
     JOINED = "joined"
@@ -50,6 +50,15 @@ class Ipam(StrEnum):
     """The same plugin, alone, when the engine asks our IPAM driver (`--ipam-driver cni`)."""
     DOCKER = "docker"
     """Docker's IPAM, or an IPAM driver of somebody else; the chain is told what it chose."""
+
+
+class Mode(StrEnum):
+    """How a container gets its link: the value of a network's option `cni.mode`."""
+
+    HANDOVER = "handover"
+    """The chain's ADD runs in a staging namespace, and the engine moves the link."""
+    INPLACE = "inplace"
+    """It runs in the container's own, at Join; where that does not exist yet, by handover after all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +110,10 @@ class Endpoint:
     conflist: JSONObject
     """The effective network configuration list of ADD time."""
     ifname: str
-    """`CNI_IFNAME` of ADD."""
-    staging: str
-    """Path of the staging network namespace: `CNI_NETNS` of ADD."""
+    """`CNI_IFNAME` of ADD; empty until Join when it depends on the sandbox."""
+    netns: str
+    """`CNI_NETNS` of ADD: path of the staging network namespace, or of the sandbox."""
+    mode: Mode = Mode.HANDOVER
     cni_args: tuple[tuple[str, str], ...] = ()
     """`CNI_ARGS` of ADD, in order."""
     capability_args: JSONObject = field(default_factory=dict)

@@ -13,7 +13,7 @@ from ipaddress import ip_address, ip_interface
 from typing import Any
 
 from shim.errors import InvalidRequestError
-from shim.model import Ipam
+from shim.model import Ipam, Mode
 
 NETWORK = "cni.network"
 _MODE = "cni.mode"
@@ -50,7 +50,7 @@ _MAC_ADDRESS = re.compile(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}", re.IGNORECASE)
 _RATE = re.compile(r"(\d{1,15}(?:\.\d+)?)(?:([kmgt])(i?))?(?:bit(?:/s)?|bps)?", re.ASCII)
 _POWERS = {"k": 1, "m": 2, "g": 3, "t": 4}
 _SLOWEST, _FASTEST = 8_000, 10**13
-_IFNAME_FORM = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]{0,13}0", re.ASCII)
+_IFNAME_FORM = re.compile(r"[a-zA-Z][a-zA-Z0-9_.-]{0,14}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class NetworkOptions:
 
     cni_network: str = ""
     """The name of a conflist, or `namespace/name` of a NetworkAttachmentDefinition; empty when not given."""
-    mode: str = "handover"
+    mode: Mode = Mode.HANDOVER
     """How a container gets its link."""
     ipam: Ipam | None = None
     """Who chooses the addresses, if said."""
@@ -88,6 +88,11 @@ class NetworkOptions:
     """Options that the engine itself is to carry out."""
     defaults: EndpointOptions = EndpointOptions()
     """What its endpoints have unless they say otherwise."""
+
+    @property
+    def adds_at_join(self) -> bool:
+        """Whether the chain runs at Join, and its IPAM plugin alone before."""
+        return self.identity or self.mode is Mode.INPLACE
 
 
 def network_options(options: Mapping[str, str]) -> NetworkOptions:
@@ -106,13 +111,17 @@ def network_options(options: Mapping[str, str]) -> NetworkOptions:
             f"-o {NETWORK}=NAME or {NETWORK}=NAMESPACE/NAME",
         )
     ipam = _one_of(_IPAM, options, ("", *(item.value for item in Ipam)))
+    mode = Mode(_one_of(_MODE, options, tuple(Mode)))
+    defaults = _understood(endpoint, EndpointOptions(cni_args=tuple(sorted(_arguments(endpoint).items()))))
+    if mode is Mode.HANDOVER:
+        refuse_numbered(defaults.ifname)
     return NetworkOptions(
         cni_network=cni_network,
-        mode=_one_of(_MODE, options, ("handover",)),
+        mode=mode,
         ipam=Ipam(ipam) if ipam else None,
         identity=_one_of(_IDENTITY, options, ("", "docker")) == "docker",
         of_engine=tuple(key for key in ENGINES_OWN_OF_NETWORKS if key in options),
-        defaults=_understood(endpoint, EndpointOptions(cni_args=tuple(sorted(_arguments(endpoint).items())))),
+        defaults=defaults,
     )
 
 
@@ -211,11 +220,20 @@ def _rate(key: str, value: str) -> int:
 def _ifname(key: str, value: str) -> str:
     if not _IFNAME_FORM.fullmatch(value):
         raise InvalidRequestError(
-            f"option {key}={value}: the engine numbers links from 0, so the name must end in 0, with at most "
-            "15 letters, digits, '_', '.' and '-'",
+            f"option {key}={value}: not the name of a link, which has at most 15 letters, digits, '_', '.' "
+            "and '-'",
             cure="as in lan0",
         )
     return value
+
+
+def refuse_numbered(ifname: str) -> None:
+    """Raises `InvalidRequestError` for the name of a link that the engine would give another number."""
+    if ifname and not ifname.endswith("0"):
+        raise InvalidRequestError(
+            f"option {IFNAME}={ifname}: the engine numbers links from 0, so the name must end in 0",
+            cure=f"as in lan0; or create the network with -o {_MODE}={Mode.INPLACE}",
+        )
 
 
 def _arguments(options: Mapping[str, str]) -> dict[str, str]:

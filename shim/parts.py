@@ -19,6 +19,7 @@ from shim.driver import Driver
 from shim.engine import Engine
 from shim.handover import Handover
 from shim.identity import Identities
+from shim.inplace import InPlace
 from shim.ipam import IpamDriver
 from shim.kube import access as kube_access
 from shim.kube.access import Access
@@ -125,6 +126,7 @@ def drivers(
         handover=handover,
         admission=Admission(store, engine, reservations, ports),
         identities=Identities(store, engine),
+        in_place=InPlace(engine, links),
         pools=pools,
         reservations=reservations,
         ports=ports,

@@ -21,6 +21,7 @@ from shim.model import (
     EndpointID,
     EndpointState,
     Ipam,
+    Mode,
     Network,
     NetworkID,
     Reservation,
@@ -215,6 +216,8 @@ def _network(record: str) -> Network:
 def _endpoint(record: str) -> Endpoint:
     values = json.loads(record)
     values["state"] = EndpointState(values["state"])
+    values["mode"] = Mode(values.get("mode", Mode.HANDOVER))
+    values["netns"] = values.pop("staging", None) or values["netns"]  # its name in earlier versions
     values["cni_args"] = _pairs(values["cni_args"])
     return Endpoint(**_with_tuples(values, "reservations", "shared_ports"))
 

@@ -8,12 +8,12 @@ from shim.cni import ipam
 from shim.cni.conf import NetworkConfigList
 from shim.cni.result import Result
 from shim.errors import InvalidRequestError
-from shim.model import Endpoint, EndpointID, JSONObject, PortMapping
+from shim.model import Endpoint, EndpointID, JSONObject, Mode, PortMapping
 from shim.net.snapshot import Link, Route, Snapshot
 from shim.options import EndpointOptions
 from shim.wire.messages import CreateEndpointRequest, CreateEndpointResponse, JoinResponse, StaticRoute
 
-_IFNAME = "eth0"
+IFNAME = "eth0"
 """`CNI_IFNAME` of an attachment that asks for no other: the engine names the link in the sandbox anyway."""
 
 _DEFAULTS = ("0.0.0.0/0", "::/0")
@@ -80,7 +80,7 @@ def asked(
     args |= dict(by_argument)
     return Asked(
         conflist=conflist,
-        ifname=options.ifname or _IFNAME,
+        ifname=options.ifname or IFNAME,
         mac_address=mac_address,
         cni_args=tuple(sorted(args.items())),
         capability_args=capability_args,
@@ -178,15 +178,20 @@ def news(reply: CreateEndpointResponse, request: CreateEndpointRequest) -> Creat
 def joined(snapshot: Snapshot, endpoint: Endpoint, *, default_route: bool = True) -> JoinResponse:
     """What Join tells the engine: the link to move, and the routes the plugins made.
 
-    The engine adds connected routes with the addresses itself, and refuses to add a default route twice.
+    The engine adds connected routes with the addresses itself, and refuses to add a default route twice. In
+    place it has nothing to move, and only the default routes to add.
     """
     routes = _made_by_plugins(snapshot, endpoint.ifname)
     gateways = {route.destination: route.gateway for route in reversed(routes) if route.gateway}
+    gateway = gateways.get("0.0.0.0/0", "") if default_route else ""
+    gateway_ipv6 = gateways.get("::/0", "") if default_route else ""
+    if endpoint.mode is Mode.INPLACE:
+        return JoinResponse(gateway=gateway, gateway_ipv6=gateway_ipv6)
     return JoinResponse(
         source_name=host_link_name(endpoint.id),
-        prefix=endpoint.ifname.removesuffix("0"),
-        gateway=gateways.get("0.0.0.0/0", "") if default_route else "",
-        gateway_ipv6=gateways.get("::/0", "") if default_route else "",
+        prefix=_prefix(endpoint.ifname),
+        gateway=gateway,
+        gateway_ipv6=gateway_ipv6,
         static_routes=tuple(
             StaticRoute(route.destination, route.gateway)
             for route in routes
@@ -195,10 +200,25 @@ def joined(snapshot: Snapshot, endpoint: Endpoint, *, default_route: bool = True
     )
 
 
+def left_to_engine(snapshot: Snapshot, endpoint: Endpoint, reply: JoinResponse) -> list[Route]:
+    """The default routes that the chain made and Join tells the engine, or that the container must not have.
+
+    Where the engine adds none, all of them with a gateway.
+    """
+    told = {reply.gateway, reply.gateway_ipv6} - {""}
+    return [
+        route
+        for route in _made_by_plugins(snapshot, endpoint.ifname)
+        if route.destination in _DEFAULTS and route.gateway and (not told or route.gateway in told)
+    ]
+
+
 def not_carried(
     result: Result, snapshot: Snapshot, endpoint: Endpoint, reply: CreateEndpointResponse
 ) -> list[str]:
     """What the plugins made and the engine does not take along, each as a few words for the log."""
+    if endpoint.mode is Mode.INPLACE:
+        return _names_not_carried(result.dns)
     told = {ip_interface(address).ip for address in (reply.address, reply.address_ipv6) if address}
     link = snapshot.link(endpoint.ifname) or Link(endpoint.ifname, "", 0, ())
     routes = _made_by_plugins(snapshot, endpoint.ifname)
@@ -209,6 +229,11 @@ def not_carried(
         *(f"a second default route {route}" for route in _DEFAULTS if defaults.count(route) > 1),
         *_names_not_carried(result.dns),
     ]
+
+
+def _prefix(ifname: str) -> str:
+    """The name without the number, which the engine chooses."""
+    return ifname.removesuffix("0") if ifname.endswith("0") else ifname.rstrip("0123456789")
 
 
 def _names_not_carried(dns: JSONObject) -> list[str]:

@@ -12,6 +12,7 @@ from shim.config import Settings
 from shim.engine import DockerNetwork, Engine
 from shim.errors import InvalidRequestError, UnavailableError
 from shim.model import Endpoint, Network, NetworkID, PortMapping
+from shim.options import network_options
 from shim.store import Store
 
 
@@ -86,6 +87,7 @@ async def endpoint(settings: Settings, wanted: str, *, as_json: bool) -> str:
         "CNI network": item["cniNetwork"],
         "container": item["container"],
         "state": item["state"],
+        "mode": _mode(item),
         "addresses": ", ".join(item["addresses"]),
         "gateways": ", ".join(item["gateways"]),
         "MAC": item["mac"],
@@ -130,9 +132,10 @@ async def docker_networks(
 
 
 async def _endpoints(settings: Settings) -> list[dict[str, Any]]:
-    _, known = await journal(settings)
-    docker = await docker_networks(settings, (item.network_id for item in known))
-    return [_endpoint(item, docker.get(item.network_id)) for item in known]
+    known, items = await journal(settings)
+    networks = {network.id: network for network in known}
+    docker = await docker_networks(settings, (item.network_id for item in items))
+    return [_endpoint(item, networks.get(item.network_id), docker.get(item.network_id)) for item in items]
 
 
 def _network(
@@ -149,7 +152,7 @@ def _network(
     }
 
 
-def _endpoint(endpoint: Endpoint, docker: DockerNetwork | None) -> dict[str, Any]:
+def _endpoint(endpoint: Endpoint, network: Network | None, docker: DockerNetwork | None) -> dict[str, Any]:
     ips = attached.ips(endpoint)
     return {
         "id": endpoint.id,
@@ -157,6 +160,8 @@ def _endpoint(endpoint: Endpoint, docker: DockerNetwork | None) -> dict[str, Any
         "cniNetwork": endpoint.conflist["name"],
         "container": docker.containers.get(endpoint.id, "") if docker else "",
         "state": endpoint.state,
+        "mode": endpoint.mode,
+        "wantedMode": network_options(network.options).mode if network else endpoint.mode,
         "addresses": [ip.address for ip in ips],
         "gateways": [ip.gateway for ip in ips if ip.gateway],
         "mac": attached.mac(endpoint),
@@ -170,6 +175,12 @@ def _endpoint(endpoint: Endpoint, docker: DockerNetwork | None) -> dict[str, Any
         "conflist": endpoint.conflist,
         "result": endpoint.result,
     }
+
+
+def _mode(item: Mapping[str, Any]) -> str:
+    if item["mode"] == item["wantedMode"]:
+        return str(item["mode"])
+    return f"{item['mode']} ({item['wantedMode']} was asked for, but the sandbox came after Join)"
 
 
 def _ports(mappings: Iterable[PortMapping]) -> str:

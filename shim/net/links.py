@@ -41,6 +41,26 @@ class Links:
             lambda route: _same(wanted, _links(route).values()),
         )
 
+    async def names(self, namespace: Path) -> frozenset[str]:
+        """The names of all links, except the loopback one."""
+        return await self._run(
+            f"list the links of {_shown(namespace)}",
+            namespace,
+            lambda route: frozenset(link.name for link in _links(route).values()),
+        )
+
+    async def remove_routes(self, namespace: Path, routes: Sequence[Route]) -> None:
+        """Remove routes of the main table."""
+
+        def remove(route: IPRoute) -> None:
+            for item in routes:
+                via = {"gateway": item.gateway} if item.gateway else {}
+                route.route(
+                    "del", dst=item.destination, oif=_index(route, item.link), table=_MAIN_TABLE, **via
+                )
+
+        await self._run(f"remove routes in {_shown(namespace)}", namespace, remove)
+
     async def exists(self, namespace: Path | None, name: str) -> bool:
         """Whether the namespace has a link of that name."""
         return await self._run(

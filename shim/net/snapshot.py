@@ -1,6 +1,7 @@
 """What plugins made of a network namespace, as plain data: written at ADD, read at Join and at DEL."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from shim.model import JSONObject
@@ -41,6 +42,14 @@ class Snapshot:
     def link(self, name: str) -> Link | None:
         """The link of that name."""
         return next((link for link in self.links if link.name == name), None)
+
+    def of_links(self, names: Collection[str]) -> Self:
+        """The part of it that is about these links."""
+        return replace(
+            self,
+            links=tuple(link for link in self.links if link.name in names),
+            routes=tuple(route for route in self.routes if route.link in names),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Write it for the journal."""

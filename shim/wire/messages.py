@@ -298,7 +298,8 @@ class StaticRoute:
 class JoinResponse:
     """Which link of the engine's namespace to move into the sandbox, and what to route through it."""
 
-    source_name: str
+    source_name: str = ""
+    """Empty: no link is to be moved."""
     prefix: str = "eth"
     """The name of the link in the sandbox, but for the number that the engine adds."""
     gateway: str = ""

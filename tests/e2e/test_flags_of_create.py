@@ -718,13 +718,31 @@ def test_a_cni_network_that_is_not_there_is_refused(engine: Engine, verdict: Ver
     verdict.refuses(create(engine, "--ipam-driver", "cni", *option, check=False))
 
 
-@flag(CREATE, "--opt cni.mode=handover", honoured("the default, and so far the only one"))
+@flag(
+    CREATE,
+    "--opt cni.mode=handover",
+    honoured("the default: the engine moves a finished link into the container"),
+)
 def test_the_mode_may_be_said(engine: Engine) -> None:
     create(engine, *NULL, "-o", "cni.mode=handover")
     assert addresses_in(engine)
 
 
-@flag(CREATE, "--opt cni.mode=OTHER", refused("option cni.mode=fast: unknown (it can be handover)"))
+@flag(
+    CREATE,
+    "--opt cni.mode=inplace",
+    old=honoured("for running containers; one that is started gets its link by handover, which is logged"),
+    new=honoured("the chain runs in the container's own namespace; `docker inspect` shows no MAC address"),
+)
+def test_the_chain_can_run_in_place(engine: Engine) -> None:
+    create(engine, *NULL, "-o", "cni.mode=inplace")
+    engine.docker("run", "-d", "--name", "one", "busybox", "sleep", "600")
+    engine.docker("network", "connect", "net", "one")
+    assert settings_of(engine, "one")["MacAddress"] == ""
+    assert address_of(engine, "one") in engine.docker("exec", "one", "ip", "address", "show", "net1").stdout
+
+
+@flag(CREATE, "--opt cni.mode=OTHER", refused("option cni.mode=fast: unknown (it can be handover, inplace)"))
 def test_another_mode_is_refused(engine: Engine, verdict: Verdict) -> None:
     verdict.refuses(create(engine, *NULL, "-o", "cni.mode=fast", check=False))
 

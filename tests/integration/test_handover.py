@@ -5,12 +5,13 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from shim import attached, firewall
 from shim.cni.errors import PluginError
 from shim.cni.exec import Exec
 from shim.cni.runtime import Runtime
@@ -229,6 +230,23 @@ async def test_del_of_a_link_that_never_joined_and_is_gone_leaves_nothing(
     await host.namespaces.remove(ENDPOINT_ID)
 
     await host.leave()
+
+    assert await host.holds_only(before)
+
+
+@pytest.mark.parametrize("kind", ["bridge", "ptp"])
+async def test_del_after_an_add_whose_end_nobody_noted_leaves_nothing(
+    host: Host, before: Footprint, kind: str
+) -> None:
+    host.offer(chain(kind, host.folder / "leases"))
+    await host.create()
+    record = await host.store.endpoint(ENDPOINT_ID)
+    assert record
+    await firewall.withdraw(ENDPOINT_ID, attached.addresses(record))  # ours, which comes after the noting
+    unfinished = replace(record, state=EndpointState.ADDING, result=None, snapshot=None)
+    await host.store.save_endpoint(unfinished)
+
+    await host.driver.delete_endpoint(ABOUT)
 
     assert await host.holds_only(before)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,9 +75,13 @@ class EngineStandIn:
             },
         }
 
-    def run(self, container_id: str, name: str) -> None:
-        """Let the engine have a container."""
-        self.containers[container_id] = {"Id": container_id, "Names": [f"/{name}"]}
+    def run(self, container_id: str, name: str, *networks: str) -> None:
+        """Let the engine have a container on these networks."""
+        self.containers[container_id] = {
+            "Id": container_id,
+            "Names": [f"/{name}"],
+            "NetworkSettings": {"Networks": {network: {} for network in networks}},
+        }
 
     async def start(self) -> None:
         """Answer from now on."""
@@ -248,9 +253,18 @@ class HostLinks(Links):
 
     def __init__(self) -> None:
         self.host = Snapshot()
+        self.in_sandbox: frozenset[str] = frozenset()
+        """The names of the links in any sandbox."""
+        self.removed: list[Route] = []
 
     async def snapshot(self, _namespace: Path | None) -> Snapshot:
         return self.host
+
+    async def names(self, _namespace: Path) -> frozenset[str]:
+        return self.in_sandbox
+
+    async def remove_routes(self, _namespace: Path, routes: Sequence[Route]) -> None:
+        self.removed += routes
 
 
 def drivers_of(
@@ -307,7 +321,7 @@ def endpoint(state: EndpointState, **changes: Any) -> Endpoint:
         state=state,
         conflist={"cniVersion": "1.0.0", "name": "web", "plugins": [{"type": "bridge"}]},
         ifname="eth0",
-        staging=f"/staging/{ENDPOINT_ID}",
+        netns=f"/staging/{ENDPOINT_ID}",
         **attached,
     )
     return replace(record, **changes)

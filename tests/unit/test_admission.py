@@ -86,7 +86,7 @@ async def test_an_endpoint_that_asks_for_nothing_gets_the_chain_as_it_is(
         state=EndpointState.ADDING,
         conflist=WEB.to_json(),
         ifname="eth0",
-        staging="/staging/e",
+        netns="/staging/e",
         boot_id=boot_id(),
         created_at=record.created_at,
     )
@@ -295,6 +295,16 @@ async def test_an_option_of_a_network_that_the_engine_would_forget_is_refused(
     assert str(refusal.value) == (
         f"option {MESSAGES}: engine 27.5.1 does not carry it out (engines from 28 do)"
     )
+
+
+@pytest.mark.parametrize("options", [{MESSAGES: "3"}, {MESSAGES: "3", "cni.ifname": "lan7"}])
+async def test_in_place_the_engine_has_no_link_to_carry_an_option_out_on(
+    admission: Admission, docker: EngineStandIn, options: dict[str, str]
+) -> None:
+    docker.version = "28.5.2"
+
+    with pytest.raises(InvalidRequestError, match="in place it moves none"):
+        await admission.refuse_of_engine(network_options({**options, "cni.mode": "inplace"}))
 
 
 async def test_an_option_of_the_engine_is_refused_while_it_cannot_be_asked(

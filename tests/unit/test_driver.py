@@ -13,7 +13,7 @@ from shim.admission import boot_id
 from shim.cni.errors import ConfError, PluginError
 from shim.driver import Driver
 from shim.errors import ConflictError, InvalidRequestError, ShimError
-from shim.model import Endpoint, EndpointID, EndpointState, Ipam, Network, NetworkID
+from shim.model import Endpoint, EndpointID, EndpointState, Ipam, Mode, Network, NetworkID
 from shim.net.thread import KernelError
 from shim.publish import HostPorts
 from shim.store import Store
@@ -34,6 +34,7 @@ from tests.unit.standins import (
 )
 
 SANDBOX = "/var/run/docker/netns/0123456789ab"
+LIVE_SANDBOX = "/proc/self/ns/net"
 CREATED = m.CreateEndpointResponse("10.1.0.5/16", "", MAC)
 ABOUT = m.EndpointRequest(NETWORK_ID, ENDPOINT_ID)
 ADD_FAILED = PluginError("no address left", plugin="host-local", network="web", command="ADD")
@@ -1107,6 +1108,79 @@ async def test_an_endpoint_with_identity_joins_also_while_the_engine_cannot_be_a
     (_, added), _ = handover.journal
     assert added
     assert added.cni_args == ()
+
+
+# In place
+
+
+@pytest.fixture
+async def in_place(store: Store, docker: EngineStandIn) -> Network:
+    """The Docker network, whose chain runs in the container's own namespace."""
+    network = Network(NETWORK_ID, "leased", options={"cni.mode": "inplace"}, created_at=1.0)
+    await store.save_network(network)
+    docker.add(NETWORK_ID, "leased", {ENDPOINT_ID: "shop"})
+    docker.run("c" * 64, "shop", "leased")
+    return network
+
+
+@pytest.mark.usefixtures("in_place")
+async def test_in_place_the_chain_runs_in_the_sandbox_and_nothing_is_moved(
+    with_ipam: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    assert await with_ipam.create_endpoint(creation()) == PLANNED
+    assert handover.calls == []
+
+    joined = await with_ipam.join(joining(LIVE_SANDBOX))
+
+    assert joined == m.JoinResponse(gateway="10.1.0.1")
+    ((call, added),) = handover.journal
+    assert added
+    assert (call, added.netns, added.sandbox_key, added.ifname) == (
+        "attach",
+        LIVE_SANDBOX,
+        LIVE_SANDBOX,
+        "eth0",
+    )
+    record = await stored(store)
+    assert (record.state, record.mode) == (EndpointState.JOINED, Mode.INPLACE)
+    assert await with_ipam.join(joining(LIVE_SANDBOX)) == joined
+    assert handover.of("attach") == [ENDPOINT_ID]
+
+
+@pytest.mark.usefixtures("in_place")
+async def test_in_place_needs_a_live_sandbox_and_else_hands_the_link_over(
+    with_ipam: Driver, store: Store, handover: ScriptedHandover
+) -> None:
+    await with_ipam.create_endpoint(creation())
+
+    joined = await with_ipam.join(joining("/no/namespace/yet"))
+
+    assert joined.source_name == "cni" + "e" * 12
+    assert [call for call, _ in handover.calls] == ["attach", "release"]
+    record = await stored(store)
+    assert (record.state, record.mode) == (EndpointState.JOINED, Mode.HANDOVER)
+    assert record.netns == f"/staging/{ENDPOINT_ID}"
+
+
+@pytest.mark.usefixtures("in_place")
+async def test_in_place_an_add_that_fails_gives_the_address_back(
+    with_ipam: Driver, store: Store, handover: ScriptedHandover, leases: Leases
+) -> None:
+    await with_ipam.create_endpoint(creation())
+    handover.failures["attach"] = [ADD_FAILED]
+
+    with pytest.raises(PluginError, match="no address left"):
+        await with_ipam.join(joining(LIVE_SANDBOX))
+
+    assert leases.given == {}
+    assert (await store.endpoints(), await store.reservations()) == ([], [])
+
+
+async def test_in_place_an_ipam_plugin_that_needs_a_link_is_refused(with_ipam: Driver, store: Store) -> None:
+    with pytest.raises(InvalidRequestError, match=r"dhcp needs the link, .* without .*cni\.mode=inplace"):
+        await with_ipam.create_network(network_creation({"cni.network": "dhcp", "cni.mode": "inplace"}))
+
+    assert await store.networks() == []
 
 
 # Kubernetes

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from shim.engine import DockerNetwork, Engine, Identity
+from shim.engine import Container, DockerNetwork, Engine, Identity
 from shim.errors import InvalidRequestError, UnavailableError
 from shim.model import EndpointID, NetworkID
 
@@ -254,11 +254,19 @@ async def test_a_container_is_found_by_its_whole_name_without_waiting_for_it(ans
 
     async def answer(request: web.Request) -> web.Response:
         queries.append((request.path, dict(request.query)))
-        return web.json_response([{"Id": "c" * 64, "Names": ["/shop.1-a"]}])
+        return web.json_response(
+            [
+                {
+                    "Id": "c" * 64,
+                    "Names": ["/shop.1-a"],
+                    "NetworkSettings": {"Networks": {"web": {}, "lan": {}}},
+                }
+            ]
+        )
 
     engine = await answered_by(answer)
 
-    assert await engine.container_id("shop.1-a") == "c" * 64
+    assert await engine.container("shop.1-a") == Container("c" * 64, frozenset({"web", "lan"}))
     ((path, query),) = queries
     assert (path, query["all"]) == ("/containers/json", "true")
     (pattern,) = json.loads(query["filters"])["name"]
@@ -270,7 +278,7 @@ async def test_an_unknown_container_is_not_a_missing_engine(answered_by: StandIn
     engine = await answered_by(always([]))
 
     with pytest.raises(InvalidRequestError, match="the Docker engine knows no container shop"):
-        await engine.container_id("shop")
+        await engine.container("shop")
 
 
 @pytest.mark.parametrize("answer", [None, 5, ["c"], [{}], [None]])
@@ -278,4 +286,4 @@ async def test_an_answer_that_describes_no_containers_is_an_error(answered_by: S
     engine = await answered_by(always(answer))
 
     with pytest.raises(UnavailableError, match="does not describe containers"):
-        await engine.container_id("shop")
+        await engine.container("shop")

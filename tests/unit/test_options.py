@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shim.errors import InvalidRequestError
-from shim.model import Ipam
+from shim.model import Ipam, Mode
 from shim.options import (
     ENGINES_OWN,
     EndpointOptions,
@@ -44,7 +44,7 @@ def of_endpoint(**options: str) -> EndpointOptions:
 
 
 def test_a_network_without_options_is_allowed() -> None:
-    assert network_options({}) == NetworkOptions("", "handover", None, identity=False, defaults=NONE)
+    assert network_options({}) == NetworkOptions("", Mode.HANDOVER, None, identity=False, defaults=NONE)
 
 
 def test_every_option_of_a_network_is_understood() -> None:
@@ -64,7 +64,7 @@ def test_every_option_of_a_network_is_understood() -> None:
 
     assert network_options(options) == NetworkOptions(
         cni_network="web",
-        mode="handover",
+        mode=Mode.HANDOVER,
         ipam=Ipam.DOCKER,
         identity=True,
         defaults=EndpointOptions(
@@ -162,8 +162,8 @@ def test_what_cannot_name_a_network_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "values"),
     [
-        ("cni.mode", "fast", "handover"),
-        ("cni.mode", "", "handover"),
+        ("cni.mode", "fast", "handover, inplace"),
+        ("cni.mode", "", "handover, inplace"),
         ("cni.ipam", "host-local", "null, cni, docker"),
         ("cni.ipam", "Docker", "null, cni, docker"),
         ("cni.ipam", "", "null, cni, docker"),
@@ -366,17 +366,34 @@ def test_what_is_no_rate_is_refused_with_examples(value: str) -> None:
         of_endpoint(bandwidth__egress=value)
 
 
-@pytest.mark.parametrize("value", ["lan0", "eth0", "a0", "L-a_n.10", "abcdefghijklmn0"])
-def test_a_link_can_have_a_name_that_the_engine_numbers(value: str) -> None:
+@pytest.mark.parametrize("value", ["lan0", "eth1", "a", "L-a_n.10", "abcdefghijklmno"])
+def test_a_link_can_have_a_name_of_letters_and_digits(value: str) -> None:
     assert of_endpoint(ifname=value).ifname == value
 
 
-@pytest.mark.parametrize(
-    "value", ["", "0", "lan", "lan1", "0lan0", "la/n0", "lan 0", "lan0\n", "läñ0", "a" * 15 + "0"]
-)
+@pytest.mark.parametrize("value", ["", "0", "0lan0", "la/n0", "lan 0", "lan0\n", "läñ0", "a" * 16])
 def test_a_link_can_have_no_other_name(value: str) -> None:
-    with pytest.raises(InvalidRequestError, match=r"^option cni\.ifname=.*: the engine numbers links from 0"):
+    with pytest.raises(InvalidRequestError, match=r"^option cni\.ifname=.*: not the name of a link"):
         of_endpoint(ifname=value)
+
+
+def test_by_handover_the_engine_numbers_the_link() -> None:
+    with pytest.raises(InvalidRequestError, match=r"^option cni\.ifname=lan1: the engine numbers links"):
+        network_options({"cni.ifname": "lan1"})
+
+
+def test_in_place_the_link_may_have_any_name() -> None:
+    assert network_options({"cni.ifname": "lan1", "cni.mode": "inplace"}).defaults.ifname == "lan1"
+
+
+@pytest.mark.parametrize(
+    ("options", "adds_at_join"),
+    [({}, False), ({"cni.mode": "inplace"}, True), ({"cni.identity": "docker"}, True)],
+)
+def test_the_chain_waits_for_join_where_it_needs_what_only_join_tells(
+    options: Mapping[str, str], *, adds_at_join: bool
+) -> None:
+    assert network_options(options).adds_at_join is adds_at_join
 
 
 READERS: list[Callable[[Mapping[str, str]], Any]] = [

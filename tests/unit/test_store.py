@@ -34,7 +34,7 @@ ENDPOINT = Endpoint(
     state=EndpointState.JOINED,
     conflist={"cniVersion": "1.0.0", "name": "web", "plugins": [{"type": "bridge", "mtu": 1500}]},
     ifname="eth0",
-    staging="/run/cnm-cni/netns/bbbb",
+    netns="/run/cnm-cni/netns/bbbb",
     cni_args=(("IgnoreUnknown", "1"), ("K8S_POD_NAME", "web")),
     capability_args={"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]},
     mac_address="02:42:ac:11:00:02",
@@ -373,8 +373,9 @@ async def test_a_journal_of_the_first_format_is_upgraded_and_its_records_are_rea
     of_network, of_endpoint = asdict(NETWORK), asdict(ENDPOINT)
     for key in ("ipam", "ipv6", "gateways", "pool_ids"):
         del of_network[key]
-    for key in ("reservations", "shared_ports"):
+    for key in ("reservations", "shared_ports", "mode"):
         del of_endpoint[key]
+    of_endpoint["staging"] = of_endpoint.pop("netns")
     endpoint = replace(ENDPOINT, reservations=(), shared_ports=())
     execute(tmp_path, "INSERT INTO networks VALUES (?, ?)", NETWORK.id, json.dumps(of_network))
     execute(

@@ -8,7 +8,7 @@ import pytest
 from shim.cni.conf import NetworkConfigList
 from shim.cni.result import Result
 from shim.errors import InvalidRequestError
-from shim.model import Endpoint, EndpointID, EndpointState, NetworkID
+from shim.model import Endpoint, EndpointID, EndpointState, Mode, NetworkID
 from shim.net.snapshot import Link, Route, Snapshot
 from shim.options import EndpointOptions
 from shim.translate import (
@@ -18,6 +18,7 @@ from shim.translate import (
     host_link_name,
     internal,
     joined,
+    left_to_engine,
     news,
     not_carried,
     planned,
@@ -38,8 +39,9 @@ ENDPOINT = Endpoint(
     state=EndpointState.CREATED,
     conflist={"cniVersion": "1.0.0", "name": "web", "plugins": [{"type": "bridge"}]},
     ifname=IFNAME,
-    staging="/run/staging",
+    netns="/run/staging",
 )
+IN_PLACE = replace(ENDPOINT, mode=Mode.INPLACE)
 LINK = Link(IFNAME, MAC, 1500, ("10.1.0.5/16", "fd00:1::5/64"))
 CONNECTED = (
     Route("10.1.0.0/16", "", IFNAME, by_kernel=True),
@@ -327,12 +329,41 @@ def test_the_engine_is_not_told_what_it_asked_for(
     assert news(REPLY, request) == expected
 
 
+def test_in_place_joined_tells_the_gateways_and_nothing_to_move_or_to_route() -> None:
+    other = Route("10.9.0.0/16", "10.1.0.1", IFNAME, by_kernel=False)
+
+    reply = joined(seen(DEFAULT_V4, DEFAULT_V6, other), IN_PLACE)
+
+    assert reply == JoinResponse(gateway="10.1.0.1", gateway_ipv6="fd00:1::1")
+
+
+@pytest.mark.parametrize("default_route", [True, False])
+def test_in_place_the_default_routes_are_left_to_the_engine(*, default_route: bool) -> None:
+    second = replace(DEFAULT_V4, gateway="10.1.0.9")
+    others = (replace(DEFAULT_V4, destination="10.9.0.0/16"), replace(DEFAULT_V4, link="net7"))
+    snapshot = seen(DEFAULT_V4, second, *others)
+
+    reply = joined(snapshot, IN_PLACE, default_route=default_route)
+
+    left = [DEFAULT_V4] if default_route else [DEFAULT_V4, second]
+    assert left_to_engine(snapshot, IN_PLACE, reply) == left
+
+
+def test_in_place_nothing_but_names_is_lost() -> None:
+    result = Result.from_json({"dns": {"nameservers": ["10.1.0.53"]}}, "test")
+    link = replace(LINK, addresses=(*LINK.addresses, "10.2.0.5/16"))
+
+    (lost,) = not_carried(result, seen(link=link), IN_PLACE, REPLY)
+
+    assert lost.startswith("DNS of the conflist")
+
+
 def test_joined_names_the_link_on_the_host() -> None:
     assert joined(seen(), ENDPOINT) == JoinResponse(host_link_name(ENDPOINT.id))
 
 
 @pytest.mark.parametrize(
-    ("ifname", "prefix"), [("eth0", "eth"), ("lan0", "lan"), ("lan10", "lan1"), ("lan7", "lan7")]
+    ("ifname", "prefix"), [("eth0", "eth"), ("lan0", "lan"), ("lan10", "lan1"), ("lan7", "lan")]
 )
 def test_joined_tells_the_name_in_the_sandbox_without_the_number_that_the_engine_adds(
     ifname: str, prefix: str

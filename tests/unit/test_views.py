@@ -163,6 +163,8 @@ async def test_an_endpoint_as_json_is_complete(settings: Settings, shop: Endpoin
         "cniNetwork": "web",
         "container": "shop",
         "state": "joined",
+        "mode": "handover",
+        "wantedMode": "handover",
         "addresses": ["10.1.0.5/16"],
         "gateways": ["10.1.0.1"],
         "mac": MAC,
@@ -190,6 +192,7 @@ async def test_an_endpoint_is_shown_in_full(settings: Settings) -> None:
             "CNI network: web",
             "container:   shop",
             "state:       joined",
+            "mode:        handover",
             "addresses:   10.1.0.5/16",
             "gateways:    10.1.0.1",
             f"MAC:         {MAC}",
@@ -201,6 +204,18 @@ async def test_an_endpoint_is_shown_in_full(settings: Settings) -> None:
             "last error:  -",
         ]
     )
+
+
+@pytest.mark.usefixtures("shop")
+async def test_a_link_that_was_to_come_in_place_and_came_by_handover_says_why(
+    settings: Settings, store: Store
+) -> None:
+    options = {"cni.network": "web", "cni.mode": "inplace"}
+    await store.save_network(Network(NETWORK_ID, "web", options=options, created_at=86400.0))
+
+    shown = await views.endpoint(settings, ENDPOINT_ID, as_json=False)
+
+    assert "mode:        handover (inplace was asked for, but the sandbox came after Join)\n" in shown
 
 
 # Which endpoint

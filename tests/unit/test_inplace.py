@@ -1,0 +1,92 @@
+"""Where the chain runs in place, and under which name its link stands."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from shim.engine import Engine
+from shim.errors import ConflictError
+from shim.inplace import InPlace
+from shim.model import EndpointState, Mode
+from tests.unit.standins import ENDPOINT_ID, NETWORK_ID, EngineStandIn, HostLinks, endpoint
+
+LIVE = "/proc/self/ns/net"
+PLANNED = endpoint(EndpointState.PLANNED, ifname="", mode=Mode.INPLACE)
+
+
+@pytest.fixture
+def links() -> HostLinks:
+    return HostLinks()
+
+
+@pytest.fixture
+def in_place(docker: EngineStandIn, links: HostLinks) -> InPlace:
+    """An engine that lists the endpoint as that of container "shop", which is on network "web" alone."""
+    docker.add(NETWORK_ID, "web", {ENDPOINT_ID: "shop"})
+    docker.run("c" * 64, "shop", "web")
+    return InPlace(Engine(docker.socket, 2.0), links)
+
+
+async def test_the_chain_runs_in_a_sandbox_that_is_a_namespace(in_place: InPlace) -> None:
+    assert await in_place.prepare(PLANNED, LIVE) == replace(
+        PLANNED, netns=LIVE, sandbox_key=LIVE, ifname="eth0"
+    )
+
+
+@pytest.mark.parametrize("ifname", ["", "lan7"])
+async def test_a_sandbox_that_is_no_namespace_yet_gets_its_link_by_handover_which_is_logged(
+    in_place: InPlace, tmp_path: Path, caplog: pytest.LogCaptureFixture, ifname: str
+) -> None:
+    planned = replace(PLANNED, ifname=ifname)
+
+    prepared = await in_place.prepare(planned, str(tmp_path))
+
+    assert prepared == replace(planned, mode=Mode.HANDOVER, ifname=ifname or "eth0")
+    assert "endpoint eeeeeeeeeeee: not in place but by handover" in caplog.text
+
+
+@pytest.mark.parametrize("names", [{"eth0"}, {"eth1"}, {"lan0"}])
+async def test_beside_other_links_a_name_is_taken_that_the_engine_gives_to_none(
+    in_place: InPlace, links: HostLinks, names: set[str]
+) -> None:
+    links.in_sandbox = frozenset(names)
+
+    assert (await in_place.prepare(PLANNED, LIVE)).ifname == "net1"
+
+
+async def test_a_name_that_is_taken_is_not_taken_again(in_place: InPlace, links: HostLinks) -> None:
+    links.in_sandbox = frozenset({"net1", "net2", "net4"})
+
+    assert (await in_place.prepare(PLANNED, LIVE)).ifname == "net3"
+
+
+async def test_a_container_that_has_yet_to_join_another_network_leaves_eth0_to_the_engine(
+    in_place: InPlace, docker: EngineStandIn
+) -> None:
+    docker.run("c" * 64, "shop", "web", "other")
+
+    assert (await in_place.prepare(PLANNED, LIVE)).ifname == "net1"
+
+
+async def test_while_the_engine_says_nothing_an_empty_sandbox_counts_as_one_with_a_single_network(
+    in_place: InPlace, docker: EngineStandIn
+) -> None:
+    await docker.stop()
+
+    assert (await in_place.prepare(PLANNED, LIVE)).ifname == "eth0"
+
+
+async def test_a_name_that_was_asked_for_is_taken(in_place: InPlace, links: HostLinks) -> None:
+    links.in_sandbox = frozenset({"eth0"})
+
+    assert (await in_place.prepare(replace(PLANNED, ifname="lan7"), LIVE)).ifname == "lan7"
+
+
+async def test_a_name_that_another_link_has_is_refused_before_a_plugin_could_touch_that_link(
+    in_place: InPlace, links: HostLinks
+) -> None:
+    links.in_sandbox = frozenset({"eth0"})
+
+    with pytest.raises(ConflictError, match=r"network web: the container has a link eth0 already"):
+        await in_place.prepare(replace(PLANNED, ifname="eth0"), LIVE)
