@@ -68,7 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_looking(commands, "network", "the Docker networks bound to CNI networks")
-    _add_looking(commands, "endpoint", "the containers' attachments to them", show=True)
+    endpoint = _add_looking(commands, "endpoint", "the containers' attachments to them", show=True)
+    _add_check(endpoint)
     _add_resolve(commands)
     _add_cni(commands)
     version = commands.add_parser("version", help="print the version")
@@ -87,7 +88,7 @@ def _add_serve(commands: "_Commands") -> None:
     serve.set_defaults(run=_serve)
 
 
-def _add_looking(commands: "_Commands", subject: str, text: str, *, show: bool = False) -> None:
+def _add_looking(commands: "_Commands", subject: str, text: str, *, show: bool = False) -> "_Commands":
     group = commands.add_parser(subject, help=text, allow_abbrev=False)
     actions = group.add_subparsers(title="commands", required=True, metavar="COMMAND")
     views = {"ls": actions.add_parser("ls", help="list them", allow_abbrev=False)}
@@ -98,6 +99,22 @@ def _add_looking(commands: "_Commands", subject: str, text: str, *, show: bool =
         parser.add_argument("--json", action="store_true", help="print JSON")
         _add_flags(parser, ("--state-dir", "--docker-socket"))
         parser.set_defaults(run=_look, view=f"{subject} {action}")
+    return actions
+
+
+def _add_check(actions: "_Commands") -> None:
+    parser = actions.add_parser(
+        "check",
+        help="ask the plugins whether containers have what they made (CHECK)",
+        description="Ask the plugins whether containers have what they made. The exit status is 1 when not.",
+        allow_abbrev=False,
+    )
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("id", metavar="ID", nargs="?", default="", help="the endpoint's ID, or its beginning")
+    which.add_argument("--all", action="store_true", help="all endpoints that containers have")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_flags(parser, ("--state-dir", "--plugin-path", "--add-deadline"))
+    parser.set_defaults(run=_check)
 
 
 def _add_resolve(commands: "_Commands") -> None:
@@ -167,6 +184,15 @@ def _look(arguments: argparse.Namespace) -> None:
     view = views.VIEWS[arguments.view]
     text = asyncio.run(view(_settings(arguments), getattr(arguments, "id", ""), as_json=arguments.json))
     print(text)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from shim import checks
+
+    found = asyncio.run(checks.check(_settings(arguments), arguments.id))
+    print(checks.shown(found, as_json=arguments.json))
+    if failed := [item for item in found if item.error]:
+        raise ShimError(f"{len(failed)} of {len(found)} endpoints are not as the plugins made them")
 
 
 def _resolve(arguments: argparse.Namespace) -> None:

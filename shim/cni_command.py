@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shim import config
+from shim import config, reservations
 from shim.cni.cache import Cache, CachedAttachment
 from shim.cni.conf import NetworkConfigList, find
 from shim.cni.errors import CacheError, ConfError, GCError, PluginError
@@ -201,16 +201,21 @@ COMMANDS: dict[str, Callable[[Call], Coroutine[Any, Any, str]]] = {
 
 
 async def _daemons(call: Call) -> list[Attachment]:
-    """The daemon's attachments to the network."""
+    """The daemon's attachments to the network, and those that its reservations are to an IPAM plugin."""
     try:
         await call.journal.open()
         endpoints = await call.journal.endpoints()
+        reserved = await call.journal.reservations()
     finally:
         await call.journal.close()
     return [
         Attachment(endpoint.id, endpoint.netns, endpoint.ifname)
         for endpoint in endpoints
         if endpoint.conflist["name"] == call.network
+    ] + [
+        reservations.attachment(reservation, "")
+        for reservation in reserved
+        if reservation.conflist["name"] == call.network
     ]
 
 

@@ -159,7 +159,7 @@ class Reservations:
         conflist = NetworkConfigList.from_json(reservation.conflist, "the journal")
         result = Result.from_json(reservation.result, "the journal") if reservation.result else None
         try:
-            await self._runtime.delete(conflist, _attachment(reservation, ""), result)
+            await self._runtime.delete(conflist, attachment(reservation, ""), result)
         except PluginError as error:
             await self._store.save_reservation(replace(reservation, last_error=str(error)))
             raise
@@ -184,7 +184,7 @@ class Reservations:
         try:
             # An IPAM plugin has nothing to do in a namespace, but is refused without one.
             staging = await self._namespaces.create(reservation.id)
-            result = await self._runtime.add(conflist, _attachment(reservation, str(staging)))
+            result = await self._runtime.add(conflist, attachment(reservation, str(staging)))
         except ShimError as error:
             if isinstance(error, PluginError) and error.left_behind:
                 await self._store.save_reservation(replace(reservation, last_error=str(error.cleanup_error)))
@@ -236,7 +236,8 @@ def bare(address: str) -> str:
     return str(ip_interface(address).ip)
 
 
-def _attachment(reservation: Reservation, netns: str) -> Attachment:
+def attachment(reservation: Reservation, netns: str) -> Attachment:
+    """What a reservation is to the IPAM plugin."""
     return Attachment(
         container_id=reservation.id,
         netns=netns,

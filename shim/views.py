@@ -4,8 +4,8 @@ The journal is read beside the daemon, which need not run. Names come from the e
 looking, since they can be changed; without an engine they show as `-`.
 """
 
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from shim import attached, printed
 from shim.config import Settings
@@ -14,6 +14,8 @@ from shim.errors import InvalidRequestError, UnavailableError
 from shim.model import Endpoint, Network, NetworkID, PortMapping
 from shim.options import network_options
 from shim.store import Store
+
+_T = TypeVar("_T")
 
 
 class View(Protocol):
@@ -72,13 +74,7 @@ async def endpoints(settings: Settings, _wanted: str, *, as_json: bool) -> str:
 
 async def endpoint(settings: Settings, wanted: str, *, as_json: bool) -> str:
     """One endpoint in full, found by its ID or the beginning of it."""
-    found = [item for item in await _endpoints(settings) if item["id"].startswith(wanted)]
-    if len(found) != 1:
-        raise InvalidRequestError(
-            f"several endpoints begin with {wanted}" if found else f"no endpoint begins with {wanted}",
-            cure="give more of its ID" if found else "see `cnm-cni endpoint ls`",
-        )
-    (item,) = found
+    item = matching(await _endpoints(settings), wanted, lambda item: str(item["id"]))
     if as_json:
         return printed.json_text(item)
     lines = {
@@ -103,6 +99,17 @@ async def endpoint(settings: Settings, wanted: str, *, as_json: bool) -> str:
 
 VIEWS: Mapping[str, View] = {"network ls": networks, "endpoint ls": endpoints, "endpoint show": endpoint}
 """The views by the words of the command line."""
+
+
+def matching(items: Iterable[_T], wanted: str, id_of: Callable[[_T], str]) -> _T:
+    """The endpoint whose ID begins with `wanted`. Raises `InvalidRequestError` unless it is one alone."""
+    found = [item for item in items if id_of(item).startswith(wanted)]
+    if len(found) != 1:
+        raise InvalidRequestError(
+            f"several endpoints begin with {wanted}" if found else f"no endpoint begins with {wanted}",
+            cure="give more of its ID" if found else "see `cnm-cni endpoint ls`",
+        )
+    return found[0]
 
 
 async def journal(settings: Settings) -> tuple[list[Network], list[Endpoint]]:
