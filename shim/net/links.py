@@ -1,22 +1,18 @@
 """Links: seen, moved between namespaces, put back as they were, and stood in for."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from ipaddress import ip_address, ip_interface
+from collections.abc import Callable, Iterable
+from ipaddress import ip_interface
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pyroute2 import IPRoute
-
-from shim.net.snapshot import Link, Route, Snapshot
+from shim.net import devices, reading
+from shim.net.netlink import Netlink
+from shim.net.snapshot import Link, Snapshot
 from shim.net.thread import NetlinkThread, inside, open_descriptor
 
 _T = TypeVar("_T")
 
 _HOST = Path("/proc/self/ns/net")
-_LOOPBACK = 0x8  # IFF_LOOPBACK
-_MAIN_TABLE = 254  # RT_TABLE_MAIN
-_PROTO_KERNEL = 2  # RTPROT_KERNEL
-_UNICAST = 1  # RTN_UNICAST
 
 
 class Links:
@@ -26,19 +22,23 @@ class Links:
         self._thread = thread
 
     async def snapshot(self, namespace: Path | None) -> Snapshot:
-        """Everything in the namespace."""
-        return await self._run(f"read the links of {_shown(namespace)}", namespace, _snapshot)
+        """Everything in the namespace; of the host's only the links and their routes."""
+        return await self._run(
+            f"read the links of {_shown(namespace)}",
+            namespace,
+            lambda sockets: reading.read(sockets).snapshot if namespace else reading.outline(sockets),
+        )
 
     async def find(self, namespace: Path | None, wanted: Link) -> Link | None:
         """The link that was `wanted` before it was moved and renamed, known by its MAC address.
 
         Where several links bear that MAC address, the one with an address of `wanted` is meant, or the
-        one with its name.
+        one with its name. Only name, MAC, MTU and addresses of what is found are told.
         """
         return await self._run(
             f"look for {wanted.name} in {_shown(namespace)}",
             namespace,
-            lambda route: _same(wanted, _links(route).values()),
+            lambda sockets: _same(wanted, devices.links(sockets, devices.devices(sockets)).values()),
         )
 
     async def names(self, namespace: Path) -> frozenset[str]:
@@ -66,7 +66,7 @@ class Links:
         return await self._run(
             f"look for {name} in {_shown(namespace)}",
             namespace,
-            lambda route: bool(route.link_lookup(ifname=name)),
+            lambda sockets: any(device.name == name for device in devices.devices(sockets).values()),
         )
 
     async def move(self, source: Path | None, name: str, target: Path | None, new_name: str) -> None:
@@ -76,91 +76,45 @@ class Links:
         in the target is no obstacle.
         """
 
-        def move(route: IPRoute) -> None:
+        def move(sockets: Netlink) -> None:
             with open_descriptor(target or _HOST) as namespace:
-                route.link("set", index=_index(route, name), net_ns_fd=namespace, ifname=new_name)
+                devices.move(sockets, _index(sockets, name), namespace, new_name)
 
         await self._run(f"move {name} from {_shown(source)} to {_shown(target)}", source, move)
 
     async def restore(self, namespace: Path, link: Link) -> None:
         """Bring the link of that name up again, with the addresses of `link`."""
 
-        def restore(route: IPRoute) -> None:
-            index = _index(route, link.name)
-            route.link("set", index=index, state="up")
-            _add_addresses(route, index, link.addresses)
+        def restore(sockets: Netlink) -> None:
+            _raise(sockets, link)
 
         await self._run(f"restore {link.name} in {_shown(namespace)}", namespace, restore)
 
     async def stand_in(self, namespace: Path, link: Link) -> None:
         """Make a link with name, MAC and addresses of one that is lost, so that DEL finds what it keys on."""
 
-        def stand_in(route: IPRoute) -> None:
-            address = {"address": link.mac} if link.mac else {}
-            route.link("add", ifname=link.name, kind="veth", peer={"ifname": "standin"}, **address)
-            index = _index(route, link.name)
-            route.link("set", index=index, state="up")
-            _add_addresses(route, index, link.addresses)
+        def stand_in(sockets: Netlink) -> None:
+            devices.make(sockets, Link(link.name, link.mac, link.mtu, ()), link.name)
+            _raise(sockets, link)
 
         await self._run(f"stand in for {link.name} in {_shown(namespace)}", namespace, stand_in)
 
-    async def _run(self, what: str, namespace: Path | None, work: Callable[[IPRoute], _T]) -> _T:
+    async def _run(self, what: str, namespace: Path | None, work: Callable[[Netlink], _T]) -> _T:
         def with_socket() -> _T:
-            with IPRoute() as route:
-                return work(route)
+            with Netlink() as sockets:
+                return work(sockets)
 
         if namespace is None:
             return await self._thread.run(what, with_socket)
         return await self._thread.run(what, lambda: inside(namespace, with_socket))
 
 
-def _snapshot(route: IPRoute) -> Snapshot:
-    links = _links(route)
-    names = {index: link.name for index, link in links.items()}
-    return Snapshot(tuple(links.values()), tuple(_routes(route, names)))
-
-
-def _links(route: IPRoute) -> dict[int, Link]:
-    """All links by their index, except the loopback one."""
-    addresses: dict[int, list[str]] = {}
-    for message in route.get_addr():
-        # IFA_LOCAL is the link's own address, IFA_ADDRESS the peer's on a point-to-point link
-        address = message.get("local") or message.get("address")
-        if not (ip_address(address).version == 6 and ip_address(address).is_link_local):  # noqa: PLR2004 - IPv6
-            addresses.setdefault(message["index"], []).append(f"{address}/{message['prefixlen']}")
-    return {
-        message["index"]: Link(
-            name=message.get("ifname"),
-            mac=message.get("address") or "",
-            mtu=message.get("mtu"),
-            addresses=tuple(addresses.get(message["index"], ())),
-        )
-        for message in route.get_links()
-        if not message["flags"] & _LOOPBACK
-    }
-
-
-def _routes(route: IPRoute, names: Mapping[int, str]) -> Iterator[Route]:
-    for message in route.get_routes(table=_MAIN_TABLE):
-        destination = _destination(message)
-        link = names.get(message.get("oif"))
-        if message["type"] != _UNICAST or link is None or _link_local(destination):
-            continue
-        yield Route(
-            destination=destination,
-            gateway=message.get("gateway") or "",
-            link=link,
-            by_kernel=message["proto"] == _PROTO_KERNEL,
-        )
-
-
-def _destination(message: Any) -> str:
-    anywhere = "::" if message["family"] == 10 else "0.0.0.0"  # noqa: PLR2004, S104 - AF_INET6; a route
-    return f"{message.get('dst') or anywhere}/{message['dst_len']}"
-
-
-def _link_local(destination: str) -> bool:
-    return destination.startswith(("fe80:", "ff00:"))
+def _raise(sockets: Netlink, link: Link) -> None:
+    """Bring the link of that name up, with its addresses."""
+    index = _index(sockets, link.name)
+    devices.set_up(sockets, index)
+    for address in devices.all_addresses(link):
+        devices.add_address(sockets, index, link.name, address, instead=True)
 
 
 def _same(wanted: Link, links: Iterable[Link]) -> Link | None:
@@ -169,7 +123,7 @@ def _same(wanted: Link, links: Iterable[Link]) -> Link | None:
         alike = [link for link in alike if _ips(link) & _ips(wanted)]
     if len(alike) > 1:
         alike.sort(key=lambda link: (not _ips(link) & _ips(wanted), link.name != wanted.name))
-    return alike[0] if alike else None
+    return Link(alike[0].name, alike[0].mac, alike[0].mtu, alike[0].addresses) if alike else None
 
 
 def _ips(link: Link) -> set[object]:
@@ -177,16 +131,11 @@ def _ips(link: Link) -> set[object]:
     return {ip_interface(address).ip for address in link.addresses}
 
 
-def _index(route: IPRoute, name: str) -> int:
-    for index in route.link_lookup(ifname=name):
-        return int(index)
+def _index(sockets: Netlink, name: str) -> int:
+    for index, device in devices.devices(sockets).items():
+        if device.name == name:
+            return index
     raise FileNotFoundError(f"there is no link {name}")
-
-
-def _add_addresses(route: IPRoute, index: int, addresses: Sequence[str]) -> None:
-    for address in addresses:
-        host, _, length = address.partition("/")
-        route.addr("replace", index=index, address=host, prefixlen=int(length))
 
 
 def _shown(namespace: Path | None) -> str:

@@ -1,15 +1,20 @@
 """Puts back what plugins made in a namespace and the engine did not take along into the sandbox."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from shim.model import JSONObject
+from shim.net import moving, reading, renaming
+from shim.net.netlink import Netlink
+from shim.net.restoring import Findings, Restoring
 from shim.net.snapshot import Snapshot
-from shim.net.thread import NetlinkThread
+from shim.net.thread import NetlinkThread, inside
 
 _T = TypeVar("_T")
+_Treat = Callable[[Findings], tuple[list[str], list[tuple[str, str]]]]
+"""Does something with what is lacking: what is there then, and what is not and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +79,71 @@ class Replay:
         `names` are those of the snapshot's links, with their names in the namespace; what belongs to another
         link is lost. A default route of the main table is only set with `default_route`.
         """
-        raise NotImplementedError
+        return await self._thread.run(
+            f"replay in {namespace} what plugins set",
+            lambda: inside(
+                namespace, lambda: _replay(snapshot, names, Findings.put, default_route=default_route)
+            ),
+        )
 
     async def compare(
         self, namespace: Path, snapshot: Snapshot, names: Mapping[str, str], *, default_route: bool
     ) -> Replayed:
         """What `replay` would find carried, and as lost what it would set; nothing is changed."""
-        raise NotImplementedError
+        return await self._thread.run(
+            f"compare {namespace} with what plugins set",
+            lambda: inside(
+                namespace, lambda: _replay(snapshot, names, _only_say, default_route=default_route)
+            ),
+        )
 
     async def move_rest(
         self, source: Path, target: Path, snapshot: Snapshot, except_: Collection[str]
     ) -> Moved:
         """Move the snapshot's links from `source` to `target`, all but those in `except_`, with their state.
 
-        A link keeps its name where that is free. What cannot move is made again where that is possible. Call
-        it before `replay`, and give that the names of both.
+        A link keeps its name where that is free and not one that the engine numbers its own links by. What
+        cannot move is made again where that is possible. Call it before `replay`, and give that the names of
+        both. It may be called again.
         """
-        raise NotImplementedError
+        return await self._thread.run(
+            f"move the other links of {source} to {target}",
+            lambda: _move_rest(source, target, snapshot, except_),
+        )
+
+
+def _move_rest(source: Path, target: Path, snapshot: Snapshot, except_: Collection[str]) -> Moved:
+    links = [link for link in snapshot.links if link.name not in except_]
+    if not links:
+        return Moved({}, Replayed())
+    arrived = moving.move(source, target, links)
+    moved = Replayed(replayed=tuple(arrived.moved), lost=tuple(arrived.lost))
+    theirs = renaming.only(snapshot, arrived.names)
+    restored = inside(target, lambda: _replay(theirs, arrived.names, Findings.put, default_route=False))
+    return Moved(arrived.names, moved.followed_by(restored))
+
+
+def _replay(snapshot: Snapshot, names: Mapping[str, str], treat: _Treat, *, default_route: bool) -> Replayed:
+    """Compare the snapshot with the calling thread's namespace, kind by kind."""
+    wanted, homeless = renaming.renamed(snapshot, names)
+    carried: list[str] = []
+    replayed: list[str] = []
+    yielded: list[tuple[str, str]] = []
+    lost = [*snapshot.unread, *homeless]
+    with Netlink() as sockets:
+        restoring = Restoring(sockets, wanted, reading.read(sockets), default_route=default_route)
+        for look in restoring.kinds():
+            findings = look()
+            done, refused = treat(findings)
+            carried += findings.carried
+            replayed += done
+            yielded += findings.yielded
+            lost += refused
+    return Replayed(tuple(carried), tuple(replayed), tuple(yielded), tuple(lost))
+
+
+def _only_say(findings: Findings) -> tuple[list[str], list[tuple[str, str]]]:
+    return [], [(item.words, "it is not there") for item in findings.lacking]
 
 
 def _each_once(items: tuple[_T, ...]) -> tuple[_T, ...]:

@@ -147,11 +147,13 @@ class Neighbour:
     """A permanent neighbour, or one for which the link answers (proxy)."""
 
     link: str
+    """Empty for a proxy on every link."""
     address: str
     mac: str = ""
     proxy: bool = False
-    more: Pairs = ()
-    """`state`, `flags` and `protocol`, where they are not those of a plain permanent neighbour."""
+    router: bool = False
+    protocol: int = 0
+    """What made it, by the numbers of routes; 0: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +164,12 @@ class Forwarding:
     mac: str
     state: int
     flags: int
-    more: Pairs = ()
-    """`dst`, `vlan`, `port`, `vni`, in the words of `bridge fdb`."""
+    destination: str = ""
+    """The address of the tunnel's other end."""
     via: str = ""
-    """The link that packets for `dst` leave by."""
+    """The link that packets for `destination` leave by."""
+    more: Pairs = ()
+    """`vlan`, `port`, `vni`, in the words of `bridge fdb`."""
 
 
 @dataclass(frozen=True, slots=True)
