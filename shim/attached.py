@@ -2,6 +2,7 @@
 
 from shim.cni.result import IP, Result
 from shim.model import Endpoint
+from shim.net.replay import Replayed
 from shim.net.snapshot import Link, Snapshot
 
 
@@ -23,6 +24,11 @@ def addresses(endpoint: Endpoint) -> list[str]:
 def snapshot(endpoint: Endpoint) -> Snapshot:
     """What the plugins made; an empty one before they did."""
     return Snapshot.from_json(endpoint.snapshot) if endpoint.snapshot else Snapshot()
+
+
+def replayed(endpoint: Endpoint) -> Replayed:
+    """What became of it in the sandbox; nothing before that is known."""
+    return Replayed.from_json(endpoint.replayed) if endpoint.replayed else Replayed()
 
 
 def link(endpoint: Endpoint) -> Link | None:

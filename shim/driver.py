@@ -13,7 +13,7 @@ from ipaddress import ip_interface
 from typing import Any
 from weakref import WeakValueDictionary
 
-from shim import attached, lifecycle, publish, subnets, telemetry, translate
+from shim import attached, lifecycle, publish, replays, subnets, telemetry, translate
 from shim.admission import Admission, refuse_other_addresses
 from shim.cni import ipam
 from shim.cni.conf import NetworkConfigList
@@ -30,6 +30,7 @@ from shim.net.snapshot import Link
 from shim.options import network_options
 from shim.pools import Pools
 from shim.publish import HostPorts
+from shim.replays import Replays
 from shim.reservations import Reservations
 from shim.resolve import Resolver
 from shim.store import Store
@@ -54,6 +55,7 @@ class Driver:
         in_place: InPlace,
         admission: Admission,
         identities: Identities,
+        replays: Replays,
         pools: Pools,
         reservations: Reservations,
         ports: HostPorts,
@@ -66,6 +68,7 @@ class Driver:
         self._in_place = in_place
         self._admission = admission
         self._identities = identities
+        self._replays = replays
         self._pools = pools
         self._reservations = reservations
         self._ports = ports
@@ -210,8 +213,15 @@ class Driver:
         await self.remove(request.endpoint_id)
         return m.EmptyResponse()
 
-    async def endpoint_oper_info(self, _request: m.EndpointRequest) -> m.OperInfoResponse:
-        """Say nothing: no engine shows what a remote driver answers, and old ones fail on an error."""
+    async def endpoint_oper_info(self, request: m.EndpointRequest) -> m.OperInfoResponse:
+        """Put back what the engine has not taken along: the link is in the sandbox, and nothing runs there.
+
+        Nothing is answered: no engine shows what a remote driver says here, and old ones fail on an error.
+        """
+        async with self._lock(request.endpoint_id):
+            endpoint = await self._store.endpoint(request.endpoint_id)
+            if endpoint is not None:
+                await self._replays.replay(endpoint)
         return m.OperInfoResponse()
 
     async def program_external_connectivity(self, request: m.EndpointRequest) -> m.EmptyResponse:
@@ -245,6 +255,13 @@ class Driver:
         """The conflist of a network as it is now, whose plugins are ready for ADD. Raises `ShimError`."""
         _, conflist = await self.network(network_id)
         return await self._handover.prepare(conflist)
+
+    async def replay(self) -> None:
+        """Put back what is missing where the shim, or the engine, died before that was done."""
+        for endpoint in await self._store.endpoints():
+            if replays.is_due(endpoint) and await self._handover.in_sandbox(endpoint):
+                async with self._lock(endpoint.id):
+                    await self._replays.replay(endpoint)
 
     async def hold_ports(self) -> None:
         """Hold the host ports of the endpoints there are; to be called before any call is served."""
@@ -339,11 +356,8 @@ class Driver:
         except ShimError:
             await self._remove(endpoint)
             raise
-        result, snapshot = attached.result(endpoint), attached.snapshot(endpoint)
-        if lost := translate.not_carried(result, snapshot, endpoint, _created(endpoint)):
-            _log.warning(
-                "network %s: the engine does not carry over: %s", endpoint.conflist["name"], ", ".join(lost)
-            )
+        if lost := translate.names_not_carried(attached.result(endpoint).dns):
+            _log.warning("network %s: the engine does not carry over: %s", endpoint.conflist["name"], lost)
         return await self._advance(endpoint, Step.ADDED)
 
     async def _remove(self, endpoint: Endpoint) -> None:
@@ -358,6 +372,7 @@ class Driver:
         await self._reservations.drop(endpoint.reservations)
 
     async def _detach(self, endpoint: Endpoint, found: Link | None) -> None:
+        await self._replays.cancel(endpoint.id)
         endpoint = await self._advance(endpoint, Step.DETACH)
         try:
             await self._handover.detach(endpoint, found)

@@ -95,13 +95,21 @@ class Handover:
             )
 
     async def release(self, endpoint: Endpoint) -> None:
-        """Put the link into the host's namespace, where the engine looks for it, and end the staging."""
+        """Put the link into the host's namespace, where the engine looks for it.
+
+        That ends the staging, unless further links are there, which go into the sandbox directly.
+        """
         name = host_link_name(endpoint.id)
         try:
             await self._links.move(Path(endpoint.netns), endpoint.ifname, None, name)
         except KernelError:
             if not await self._links.exists(None, name):  # moved before, when this was tried already
                 raise
+        if len(attached.snapshot(endpoint).links) <= 1:
+            await self.end_staging(endpoint)
+
+    async def end_staging(self, endpoint: Endpoint) -> None:
+        """Remove the staging namespace; harmless when there is none."""
         await self._namespaces.remove(endpoint.id)
 
     async def in_sandbox(self, endpoint: Endpoint) -> Link | None:

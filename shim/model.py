@@ -126,6 +126,8 @@ class Endpoint:
     """The chain's final result."""
     snapshot: JSONObject | None = None
     """What the plugins did to the link, as `net.snapshot.Snapshot` writes it."""
+    replayed: JSONObject | None = None
+    """What became in the sandbox of all that the plugins made, as `net.replay.Replayed` writes it."""
     reservations: tuple[str, ...] = ()
     """IDs of the reservations that its addresses are from, where they were reserved beforehand."""
     sandbox_key: str = ""

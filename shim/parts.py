@@ -28,12 +28,14 @@ from shim.kube.cluster import Cluster
 from shim.logical import LogicalNetworks
 from shim.net.links import Links
 from shim.net.namespaces import Namespaces
+from shim.net.replay import Replay
 from shim.net.thread import NetlinkThread
 from shim.orphans import Orphans
 from shim.pools import Pools
 from shim.presence import Presence
 from shim.publish import HostPorts
 from shim.reconcile import Reconciler
+from shim.replays import Replays
 from shim.reservations import Reservations
 from shim.resolve import Resolver
 from shim.store import Store
@@ -65,6 +67,9 @@ async def assembled(settings: Settings) -> AsyncIterator[tuple[Driver, IpamDrive
         links = Links(netlink)
         runtime = _runtime(settings)
         reservations = Reservations(store, runtime, namespaces)
+        handover = Handover(runtime, namespaces, links)
+        replays = Replays(store, handover, links, Replay(netlink))
+        stack.push_async_callback(replays.close)
         ports = HostPorts()
         stack.callback(ports.close)
         driver, ipam_driver = drivers(
@@ -72,9 +77,10 @@ async def assembled(settings: Settings) -> AsyncIterator[tuple[Driver, IpamDrive
             engine=engine,
             logical_networks=logical_networks,
             resolver=Resolver(engine, logical_networks, cluster, settings.deadlines.kubernetes),
-            handover=Handover(runtime, namespaces, links),
+            handover=handover,
             reservations=reservations,
             links=links,
+            replays=replays,
             ports=ports,
             name=settings.driver_name,
         )
@@ -114,6 +120,7 @@ def drivers(
     handover: Handover,
     reservations: Reservations,
     links: Links,
+    replays: Replays,
     ports: HostPorts,
     name: str,
 ) -> tuple[Driver, IpamDriver]:
@@ -127,6 +134,7 @@ def drivers(
         admission=Admission(store, engine, reservations, ports),
         identities=Identities(store, engine),
         in_place=InPlace(engine, links),
+        replays=replays,
         pools=pools,
         reservations=reservations,
         ports=ports,

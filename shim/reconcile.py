@@ -63,6 +63,7 @@ class Reconciler:
     async def _repair(self) -> None:
         """One round, each part by itself: without the engine, for one, the others can be done."""
         for part in (
+            self._driver.replay,
             self._retry_failed,
             self._remove_left_over,
             self._give_back_addresses,

@@ -9,14 +9,14 @@ from shim.cni.conf import NetworkConfigList
 from shim.cni.result import Result
 from shim.errors import InvalidRequestError
 from shim.model import Endpoint, EndpointID, JSONObject, Mode, PortMapping
-from shim.net.snapshot import Link, Route, Snapshot
+from shim.net.snapshot import Route, Snapshot
 from shim.options import EndpointOptions
 from shim.wire.messages import CreateEndpointRequest, CreateEndpointResponse, JoinResponse, StaticRoute
 
 IFNAME = "eth0"
 """`CNI_IFNAME` of an attachment that asks for no other: the engine names the link in the sandbox anyway."""
 
-_DEFAULTS = ("0.0.0.0/0", "::/0")
+DEFAULTS = ("0.0.0.0/0", "::/0")
 
 _DNS = {"nameservers": "--dns", "domain": "--dns-search", "search": "--dns-search", "options": "--dns-option"}
 """What a result may say of DNS, and the flag of `docker run` that says it."""
@@ -195,7 +195,7 @@ def joined(snapshot: Snapshot, endpoint: Endpoint, *, default_route: bool = True
         static_routes=tuple(
             StaticRoute(route.destination, route.gateway)
             for route in routes
-            if route.destination not in _DEFAULTS or (default_route and not route.gateway)
+            if route.destination not in DEFAULTS or (default_route and not route.gateway)
         ),
     )
 
@@ -209,41 +209,33 @@ def left_to_engine(snapshot: Snapshot, endpoint: Endpoint, reply: JoinResponse) 
     return [
         route
         for route in _made_by_plugins(snapshot, endpoint.ifname)
-        if route.destination in _DEFAULTS and route.gateway and (not told or route.gateway in told)
+        if route.destination in DEFAULTS and route.gateway and (not told or route.gateway in told)
     ]
 
 
-def not_carried(
-    result: Result, snapshot: Snapshot, endpoint: Endpoint, reply: CreateEndpointResponse
-) -> list[str]:
-    """What the plugins made and the engine does not take along, each as a few words for the log."""
-    if endpoint.mode is Mode.INPLACE:
-        return _names_not_carried(result.dns)
-    told = {ip_interface(address).ip for address in (reply.address, reply.address_ipv6) if address}
-    link = snapshot.link(endpoint.ifname) or Link(endpoint.ifname, "", 0, ())
-    routes = _made_by_plugins(snapshot, endpoint.ifname)
-    defaults = [route.destination for route in routes if route.destination in _DEFAULTS]
-    return [
-        *(f"address {address}" for address in link.addresses if ip_interface(address).ip not in told),
-        *(f"link {other.name}" for other in snapshot.links if other.name != endpoint.ifname),
-        *(f"a second default route {route}" for route in _DEFAULTS if defaults.count(route) > 1),
-        *_names_not_carried(result.dns),
-    ]
+def further_defaults(snapshot: Snapshot, ifname: str) -> list[Route]:
+    """The default routes beside the first of each family, which is the one that the engine is told."""
+    routes = [route for route in _made_by_plugins(snapshot, ifname) if route.destination in DEFAULTS]
+    first = {route.destination: route for route in reversed(routes)}
+    return [route for route in routes if route is not first[route.destination]]
+
+
+def names_not_carried(dns: JSONObject) -> str:
+    """The DNS of a result, with the flags of `docker run` that give it to a container: no reply can.
+
+    Empty when there is none.
+    """
+    told = {key: _words(dns.get(key)) for key in _DNS}
+    if not any(told.values()):
+        return ""
+    cures = [f"{flag} {word}" for key, flag in _DNS.items() for word in told[key]]
+    said = [f"{key} {' '.join(words)}" for key, words in told.items() if words]
+    return f"DNS of the conflist ({'; '.join(said)}; cure: {' '.join(cures)})"
 
 
 def _prefix(ifname: str) -> str:
     """The name without the number, which the engine chooses."""
     return ifname.removesuffix("0") if ifname.endswith("0") else ifname.rstrip("0123456789")
-
-
-def _names_not_carried(dns: JSONObject) -> list[str]:
-    """The DNS of a result, with the flags of `docker run` that give it to a container: no reply can."""
-    told = {key: _words(dns.get(key)) for key in _DNS}
-    if not any(told.values()):
-        return []
-    cures = [f"{flag} {word}" for key, flag in _DNS.items() for word in told[key]]
-    said = [f"{key} {' '.join(words)}" for key, words in told.items() if words]
-    return [f"DNS of the conflist ({'; '.join(said)}; cure: {' '.join(cures)})"]
 
 
 def _words(value: object) -> list[str]:

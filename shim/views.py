@@ -17,6 +17,9 @@ from shim.store import Store
 
 _T = TypeVar("_T")
 
+_WIDTH = 13
+"""Of the first column of one endpoint."""
+
 
 class View(Protocol):
     """A view of the journal; `wanted` is an ID or its beginning where one thing is shown."""
@@ -93,8 +96,12 @@ async def endpoint(settings: Settings, wanted: str, *, as_json: bool) -> str:
         "CNI_ARGS": ";".join(f"{key}={value}" for key, value in item["cniArgs"].items()),
         "created": item["createdAt"],
         "last error": item["lastError"],
+        "carried": _indented(item["carried"]),
+        "replayed": _indented(item["replayed"]),
+        "gave way": _indented(_with_reasons(item["yielded"])),
+        "lost": _indented(_with_reasons(item["lost"])),
     }
-    return "\n".join(f"{key + ':':13}{value or printed.NOTHING}" for key, value in lines.items())
+    return "\n".join(f"{key + ':':{_WIDTH}}{value or printed.NOTHING}" for key, value in lines.items())
 
 
 VIEWS: Mapping[str, View] = {"network ls": networks, "endpoint ls": endpoints, "endpoint show": endpoint}
@@ -161,6 +168,7 @@ def _network(
 
 def _endpoint(endpoint: Endpoint, network: Network | None, docker: DockerNetwork | None) -> dict[str, Any]:
     ips = attached.ips(endpoint)
+    replayed = attached.replayed(endpoint)
     return {
         "id": endpoint.id,
         "network": {"id": endpoint.network_id, "name": docker.name if docker else ""},
@@ -181,7 +189,20 @@ def _endpoint(endpoint: Endpoint, network: Network | None, docker: DockerNetwork
         "capabilityArgs": endpoint.capability_args,
         "conflist": endpoint.conflist,
         "result": endpoint.result,
+        "carried": list(replayed.carried),
+        "replayed": list(replayed.replayed),
+        "yielded": [{"what": what, "why": why} for what, why in replayed.yielded],
+        "lost": [{"what": what, "why": why} for what, why in replayed.lost],
     }
+
+
+def _indented(lines: Iterable[str]) -> str:
+    """Lines below each other in the second column."""
+    return f"\n{'':{_WIDTH}}".join(lines)
+
+
+def _with_reasons(items: Iterable[Mapping[str, str]]) -> list[str]:
+    return [f"{item['what']} ({item['why']})" for item in items]
 
 
 def _mode(item: Mapping[str, Any]) -> str:

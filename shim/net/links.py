@@ -1,18 +1,21 @@
 """Links: seen, moved between namespaces, put back as they were, and stood in for."""
 
-from collections.abc import Callable, Iterable
-from ipaddress import ip_interface
+from collections.abc import Callable, Iterable, Sequence
+from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import TypeVar
 
-from shim.net import devices, reading
+from pyroute2 import IPRoute
+
+from shim.net import reading
 from shim.net.netlink import Netlink
-from shim.net.snapshot import Link, Snapshot
+from shim.net.snapshot import MAIN_TABLE, Link, Route, Snapshot
 from shim.net.thread import NetlinkThread, inside, open_descriptor
 
 _T = TypeVar("_T")
 
 _HOST = Path("/proc/self/ns/net")
+_LOOPBACK = 0x8  # IFF_LOOPBACK
 
 
 class Links:
@@ -23,22 +26,23 @@ class Links:
 
     async def snapshot(self, namespace: Path | None) -> Snapshot:
         """Everything in the namespace; of the host's only the links and their routes."""
-        return await self._run(
-            f"read the links of {_shown(namespace)}",
-            namespace,
-            lambda sockets: reading.read(sockets).snapshot if namespace else reading.outline(sockets),
-        )
+
+        def read() -> Snapshot:
+            with Netlink() as sockets:
+                return reading.read(sockets).snapshot if namespace else reading.outline(sockets)
+
+        return await self._within(f"read the links of {_shown(namespace)}", namespace, read)
 
     async def find(self, namespace: Path | None, wanted: Link) -> Link | None:
         """The link that was `wanted` before it was moved and renamed, known by its MAC address.
 
         Where several links bear that MAC address, the one with an address of `wanted` is meant, or the
-        one with its name. Only name, MAC, MTU and addresses of what is found are told.
+        one with its name.
         """
         return await self._run(
             f"look for {wanted.name} in {_shown(namespace)}",
             namespace,
-            lambda sockets: _same(wanted, devices.links(sockets, devices.devices(sockets)).values()),
+            lambda route: _same(wanted, _links(route).values()),
         )
 
     async def names(self, namespace: Path) -> frozenset[str]:
@@ -56,7 +60,7 @@ class Links:
             for item in routes:
                 via = {"gateway": item.gateway} if item.gateway else {}
                 route.route(
-                    "del", dst=item.destination, oif=_index(route, item.link), table=_MAIN_TABLE, **via
+                    "del", dst=item.destination, oif=_index(route, item.link), table=MAIN_TABLE, **via
                 )
 
         await self._run(f"remove routes in {_shown(namespace)}", namespace, remove)
@@ -66,7 +70,7 @@ class Links:
         return await self._run(
             f"look for {name} in {_shown(namespace)}",
             namespace,
-            lambda sockets: any(device.name == name for device in devices.devices(sockets).values()),
+            lambda route: bool(route.link_lookup(ifname=name)),
         )
 
     async def move(self, source: Path | None, name: str, target: Path | None, new_name: str) -> None:
@@ -76,45 +80,65 @@ class Links:
         in the target is no obstacle.
         """
 
-        def move(sockets: Netlink) -> None:
+        def move(route: IPRoute) -> None:
             with open_descriptor(target or _HOST) as namespace:
-                devices.move(sockets, _index(sockets, name), namespace, new_name)
+                route.link("set", index=_index(route, name), net_ns_fd=namespace, ifname=new_name)
 
         await self._run(f"move {name} from {_shown(source)} to {_shown(target)}", source, move)
 
     async def restore(self, namespace: Path, link: Link) -> None:
         """Bring the link of that name up again, with the addresses of `link`."""
 
-        def restore(sockets: Netlink) -> None:
-            _raise(sockets, link)
+        def restore(route: IPRoute) -> None:
+            index = _index(route, link.name)
+            route.link("set", index=index, state="up")
+            _add_addresses(route, index, link.addresses)
 
         await self._run(f"restore {link.name} in {_shown(namespace)}", namespace, restore)
 
     async def stand_in(self, namespace: Path, link: Link) -> None:
         """Make a link with name, MAC and addresses of one that is lost, so that DEL finds what it keys on."""
 
-        def stand_in(sockets: Netlink) -> None:
-            devices.make(sockets, Link(link.name, link.mac, link.mtu, ()), link.name)
-            _raise(sockets, link)
+        def stand_in(route: IPRoute) -> None:
+            address = {"address": link.mac} if link.mac else {}
+            route.link("add", ifname=link.name, kind="veth", peer={"ifname": "standin"}, **address)
+            index = _index(route, link.name)
+            route.link("set", index=index, state="up")
+            _add_addresses(route, index, link.addresses)
 
         await self._run(f"stand in for {link.name} in {_shown(namespace)}", namespace, stand_in)
 
-    async def _run(self, what: str, namespace: Path | None, work: Callable[[Netlink], _T]) -> _T:
+    async def _run(self, what: str, namespace: Path | None, work: Callable[[IPRoute], _T]) -> _T:
         def with_socket() -> _T:
-            with Netlink() as sockets:
-                return work(sockets)
+            with IPRoute() as route:
+                return work(route)
 
+        return await self._within(what, namespace, with_socket)
+
+    async def _within(self, what: str, namespace: Path | None, work: Callable[[], _T]) -> _T:
         if namespace is None:
-            return await self._thread.run(what, with_socket)
-        return await self._thread.run(what, lambda: inside(namespace, with_socket))
+            return await self._thread.run(what, work)
+        return await self._thread.run(what, lambda: inside(namespace, work))
 
 
-def _raise(sockets: Netlink, link: Link) -> None:
-    """Bring the link of that name up, with its addresses."""
-    index = _index(sockets, link.name)
-    devices.set_up(sockets, index)
-    for address in devices.all_addresses(link):
-        devices.add_address(sockets, index, link.name, address, instead=True)
+def _links(route: IPRoute) -> dict[int, Link]:
+    """All links by their index, except the loopback one."""
+    addresses: dict[int, list[str]] = {}
+    for message in route.get_addr():
+        # IFA_LOCAL is the link's own address, IFA_ADDRESS the peer's on a point-to-point link
+        address = message.get("local") or message.get("address")
+        if not (ip_address(address).version == 6 and ip_address(address).is_link_local):  # noqa: PLR2004 - IPv6
+            addresses.setdefault(message["index"], []).append(f"{address}/{message['prefixlen']}")
+    return {
+        message["index"]: Link(
+            name=message.get("ifname"),
+            mac=message.get("address") or "",
+            mtu=message.get("mtu"),
+            addresses=tuple(addresses.get(message["index"], ())),
+        )
+        for message in route.get_links()
+        if not message["flags"] & _LOOPBACK
+    }
 
 
 def _same(wanted: Link, links: Iterable[Link]) -> Link | None:
@@ -123,7 +147,7 @@ def _same(wanted: Link, links: Iterable[Link]) -> Link | None:
         alike = [link for link in alike if _ips(link) & _ips(wanted)]
     if len(alike) > 1:
         alike.sort(key=lambda link: (not _ips(link) & _ips(wanted), link.name != wanted.name))
-    return Link(alike[0].name, alike[0].mac, alike[0].mtu, alike[0].addresses) if alike else None
+    return alike[0] if alike else None
 
 
 def _ips(link: Link) -> set[object]:
@@ -131,11 +155,16 @@ def _ips(link: Link) -> set[object]:
     return {ip_interface(address).ip for address in link.addresses}
 
 
-def _index(sockets: Netlink, name: str) -> int:
-    for index, device in devices.devices(sockets).items():
-        if device.name == name:
-            return index
+def _index(route: IPRoute, name: str) -> int:
+    for index in route.link_lookup(ifname=name):
+        return int(index)
     raise FileNotFoundError(f"there is no link {name}")
+
+
+def _add_addresses(route: IPRoute, index: int, addresses: Sequence[str]) -> None:
+    for address in addresses:
+        host, _, length = address.partition("/")
+        route.addr("replace", index=index, address=host, prefixlen=int(length))
 
 
 def _shown(namespace: Path | None) -> str:

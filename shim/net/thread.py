@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from pyroute2.netlink.exceptions import NetlinkError
+
 from shim.errors import ShimError
-from shim.net import libc, netlink
+from shim.net import libc
 
 _T = TypeVar("_T")
 
@@ -36,8 +38,8 @@ class NetlinkThread:
         """
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except OSError as error:
-            reason = netlink.reason(error)
+        except (NetlinkError, OSError) as error:
+            reason = error.args[-1] if isinstance(error, NetlinkError) else error
             raise KernelError(f"cannot {what}: {reason}", cure="does the shim run as root?") from error
 
     def close(self) -> None:

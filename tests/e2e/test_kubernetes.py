@@ -480,7 +480,7 @@ def test_starting_containers_asks_the_api_server_nothing(
     node: Engine, define: Define, cluster: Cluster, restart_node: Restart, eventually: Eventually
 ) -> None:
     define("team-a", "blue", conflist(bridge()))
-    restart_node(status_interval=600, heartbeat=600)
+    restart_node(status_interval=600, heartbeat=3600)
     create(node, "web", bound_to="team-a/blue")
     eventually(lambda: reason(cluster) == "Bound")
     since = cluster.request_count

@@ -111,7 +111,7 @@ def podman_container(engine: Engine, conf_dir: Path, network: str) -> Iterator[C
 
     yield create
     client("rm", "--all", "--force", "--time", "0")
-    engine.run(["umount", *_MACHINES_OWN])
+    engine.run(["umount", "--lazy", *_MACHINES_OWN])  # podman cleans up behind its containers for a while
     engine.run(["rm", "-r", folder, run])
 
 

@@ -22,9 +22,11 @@ from shim.logical import LogicalNetworks
 from shim.model import EndpointID, EndpointState, NetworkID
 from shim.net.links import Links
 from shim.net.namespaces import Namespaces
+from shim.net.replay import Replay
 from shim.net.thread import NetlinkThread
 from shim.parts import drivers
 from shim.publish import HostPorts
+from shim.replays import Replays
 from shim.reservations import Reservations
 from shim.resolve import Resolver
 from shim.store import Store
@@ -133,14 +135,16 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     engine = Engine(tmp_path / "docker.sock", 1.0)
     links = Links(thread)
     ports = HostPorts()
+    handover = Handover(runtime, namespaces, links)
     driver, _ = drivers(
         store=store,
         engine=engine,
         logical_networks=logical_networks,
         resolver=Resolver(engine, logical_networks),
-        handover=Handover(runtime, namespaces, links),
+        handover=handover,
         reservations=Reservations(store, runtime, namespaces),
         links=links,
+        replays=Replays(store, handover, links, Replay(thread)),
         ports=ports,
         name="cni",
     )

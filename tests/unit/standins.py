@@ -26,6 +26,7 @@ from shim.net.namespaces import Namespaces
 from shim.net.snapshot import Link, Route, Snapshot
 from shim.parts import drivers
 from shim.publish import HostPorts
+from shim.replays import Replays
 from shim.reservations import Reservations
 from shim.resolve import Resolver
 from shim.store import Store
@@ -205,6 +206,9 @@ class ScriptedHandover(Handover):
     async def release(self, endpoint: Endpoint) -> None:
         await self._act("release", endpoint)
 
+    async def end_staging(self, endpoint: Endpoint) -> None:
+        self.calls.append(("end staging", endpoint.id))
+
     async def in_sandbox(self, endpoint: Endpoint) -> Link | None:
         return self.found if endpoint.sandbox_key else None
 
@@ -267,6 +271,20 @@ class HostLinks(Links):
         self.removed += routes
 
 
+class NotedReplays(Replays):
+    """Replays that touch no kernel: they note for which endpoints they were asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[EndpointID] = []
+        self.cancelled: list[EndpointID] = []
+
+    async def replay(self, endpoint: Endpoint) -> None:
+        self.asked.append(endpoint.id)
+
+    async def cancel(self, endpoint_id: EndpointID) -> None:
+        self.cancelled.append(endpoint_id)
+
+
 def drivers_of(
     store: Store,
     docker: Path,
@@ -276,6 +294,7 @@ def drivers_of(
     *,
     plugin_path: Path = Path("/nowhere"),
     links: Links | None = None,
+    replays: Replays | None = None,
     ports: HostPorts | None = None,
 ) -> tuple[Driver, IpamDriver]:
     """Drivers of the engine behind that socket, with conflists and IPAM plugins from those folders."""
@@ -290,6 +309,7 @@ def drivers_of(
         handover=handover,
         reservations=Reservations(store, runtime, NoNamespaces()),
         links=links or HostLinks(),
+        replays=replays or NotedReplays(),
         ports=ports or HostPorts(),
         name="cni",
     )
@@ -302,10 +322,11 @@ def driver_of(
     handover: Handover,
     cluster: Cluster | None = None,
     *,
+    replays: Replays | None = None,
     ports: HostPorts | None = None,
 ) -> Driver:
     """The network driver alone."""
-    return drivers_of(store, docker, conf_dir, handover, cluster, ports=ports)[0]
+    return drivers_of(store, docker, conf_dir, handover, cluster, replays=replays, ports=ports)[0]
 
 
 def endpoint(state: EndpointState, **changes: Any) -> Endpoint:

@@ -14,6 +14,7 @@ from shim.cni.errors import ConfError, PluginError
 from shim.driver import Driver
 from shim.errors import ConflictError, InvalidRequestError, ShimError
 from shim.model import Endpoint, EndpointID, EndpointState, Ipam, Mode, Network, NetworkID
+from shim.net.snapshot import Link
 from shim.net.thread import KernelError
 from shim.publish import HostPorts
 from shim.store import Store
@@ -27,6 +28,7 @@ from tests.unit.standins import (
     NETWORK_ID,
     ClusterStandIn,
     EngineStandIn,
+    NotedReplays,
     ScriptedHandover,
     driver_of,
     drivers_of,
@@ -1108,6 +1110,56 @@ async def test_an_endpoint_with_identity_joins_also_while_the_engine_cannot_be_a
     (_, added), _ = handover.journal
     assert added
     assert added.cni_args == ()
+
+
+# Replay
+
+
+async def test_what_the_engine_has_not_taken_along_is_put_back_before_the_process_starts(
+    store: Store, docker: EngineStandIn, conflists: Path, handover: ScriptedHandover, network: Network
+) -> None:
+    replays = NotedReplays()
+    driver = driver_of(store, docker.socket, conflists, handover, replays=replays)
+    await driver.create_endpoint(creation())
+    await driver.join(joining())
+    assert replays.asked == []
+
+    assert await driver.endpoint_oper_info(ABOUT) == m.OperInfoResponse()
+
+    assert replays.asked == [ENDPOINT_ID]
+    assert network.id == NETWORK_ID
+    await driver.delete_endpoint(ABOUT)
+    assert replays.cancelled == [ENDPOINT_ID]
+
+
+async def test_of_an_unknown_endpoint_nothing_is_put_back(
+    store: Store, docker: EngineStandIn, conflists: Path, handover: ScriptedHandover
+) -> None:
+    replays = NotedReplays()
+    driver = driver_of(store, docker.socket, conflists, handover, replays=replays)
+
+    assert await driver.endpoint_oper_info(ABOUT) == m.OperInfoResponse()
+
+    assert replays.asked == []
+
+
+@pytest.mark.parametrize(("found", "asked"), [(LINK, [ENDPOINT_ID]), (None, [])])
+async def test_what_a_dead_shim_has_not_put_back_is_put_back_by_the_next(  # noqa: PLR0917 - fixtures
+    store: Store,
+    docker: EngineStandIn,
+    conflists: Path,
+    handover: ScriptedHandover,
+    found: Link | None,
+    asked: list[EndpointID],
+) -> None:
+    handover.found = found
+    await store.save_endpoint(endpoint(EndpointState.JOINED, sandbox_key=SANDBOX))
+    await store.save_endpoint(endpoint(EndpointState.JOINED, id="f" * 64, sandbox_key=SANDBOX, replayed={}))
+    replays = NotedReplays()
+
+    await driver_of(store, docker.socket, conflists, handover, replays=replays).replay()
+
+    assert replays.asked == asked
 
 
 # In place

@@ -15,12 +15,13 @@ from shim.translate import (
     Asked,
     asked,
     created,
+    further_defaults,
     host_link_name,
     internal,
     joined,
     left_to_engine,
+    names_not_carried,
     news,
-    not_carried,
     planned,
     routes_each_address,
     told,
@@ -349,15 +350,6 @@ def test_in_place_the_default_routes_are_left_to_the_engine(*, default_route: bo
     assert left_to_engine(snapshot, IN_PLACE, reply) == left
 
 
-def test_in_place_nothing_but_names_is_lost() -> None:
-    result = Result.from_json({"dns": {"nameservers": ["10.1.0.53"]}}, "test")
-    link = replace(LINK, addresses=(*LINK.addresses, "10.2.0.5/16"))
-
-    (lost,) = not_carried(result, seen(link=link), IN_PLACE, REPLY)
-
-    assert lost.startswith("DNS of the conflist")
-
-
 def test_joined_names_the_link_on_the_host() -> None:
     assert joined(seen(), ENDPOINT) == JoinResponse(host_link_name(ENDPOINT.id))
 
@@ -416,29 +408,12 @@ def test_joined_tells_an_internal_network_no_default_route_but_the_others(gatewa
     assert told.static_routes == (StaticRoute("10.2.0.0/16", "10.1.0.1"),)
 
 
-def test_nothing_is_lost_of_an_ordinary_attachment() -> None:
-    reply = CreateEndpointResponse("10.1.0.5/16", "fd00:1::5/64", MAC)
-
-    assert not_carried(result(), seen(DEFAULT_V4, DEFAULT_V6), ENDPOINT, reply) == []
-
-
-def test_a_shortened_address_is_not_lost() -> None:
-    reply = CreateEndpointResponse("10.1.0.5/32", "fd00:1::5/128", MAC)
-
-    assert not_carried(result(), Snapshot((LINK,)), ENDPOINT, reply) == []
-
-
-def test_what_the_engine_does_not_carry_is_named() -> None:
-    link = replace(LINK, addresses=(*LINK.addresses, "10.1.0.6/16"))
+def test_the_default_routes_beside_the_first_of_each_family_are_further_ones() -> None:
     second = replace(DEFAULT_V4, gateway="10.1.0.2")
-    snapshot = Snapshot((link, Link("net1", MAC, 1500, ())), (*CONNECTED, DEFAULT_V4, second, DEFAULT_V6))
-    reply = CreateEndpointResponse("10.1.0.5/16", "fd00:1::5/64", MAC)
+    elsewhere = replace(DEFAULT_V4, link="net1")
 
-    assert not_carried(result(), snapshot, ENDPOINT, reply) == [
-        "address 10.1.0.6/16",
-        "link net1",
-        "a second default route 0.0.0.0/0",
-    ]
+    assert further_defaults(seen(DEFAULT_V4, DEFAULT_V6), IFNAME) == []
+    assert further_defaults(seen(DEFAULT_V4, second, DEFAULT_V6, elsewhere), IFNAME) == [second]
 
 
 @pytest.mark.parametrize(
@@ -468,6 +443,4 @@ def test_what_the_engine_does_not_carry_is_named() -> None:
     ids=["server", "all", "text", "empty", "none"],
 )
 def test_the_dns_of_a_result_is_named_with_the_flags_that_give_it(dns: dict[str, Any], words: str) -> None:
-    reply = CreateEndpointResponse("10.1.0.5/16", "fd00:1::5/64", MAC)
-
-    assert ", ".join(not_carried(replace(result(), dns=dns), seen(), ENDPOINT, reply)) == words
+    assert names_not_carried(dns) == words

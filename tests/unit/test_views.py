@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from shim import views
 from shim.config import Deadlines, Settings
 from shim.errors import InvalidRequestError
 from shim.model import Endpoint, EndpointID, EndpointState, Network, NetworkID
+from shim.net.replay import Replayed
 from shim.store import FILE_NAME, Store, StoreError
 from tests.unit.standins import ENDPOINT_ID, MAC, NETWORK_ID, RESULT, EngineStandIn, endpoint
 
@@ -177,6 +179,10 @@ async def test_an_endpoint_as_json_is_complete(settings: Settings, shop: Endpoin
         "capabilityArgs": {"portMappings": PORTS},
         "conflist": shop.conflist,
         "result": RESULT,
+        "carried": [],
+        "replayed": [],
+        "yielded": [],
+        "lost": [],
     }
 
     assert await parsed(views.endpoint, settings, "eee") == whole
@@ -202,6 +208,10 @@ async def test_an_endpoint_is_shown_in_full(settings: Settings) -> None:
             "CNI_ARGS:    K8S_POD_NAME=shop;TENANT=7",
             "created:     1970-01-02T00:00:01+00:00",
             "last error:  -",
+            "carried:     -",
+            "replayed:    -",
+            "gave way:    -",
+            "lost:        -",
         ]
     )
 
@@ -216,6 +226,28 @@ async def test_a_link_that_was_to_come_in_place_and_came_by_handover_says_why(
     shown = await views.endpoint(settings, ENDPOINT_ID, as_json=False)
 
     assert "mode:        handover (inplace was asked for, but the sandbox came after Join)\n" in shown
+
+
+async def test_what_became_of_the_plugins_work_in_the_sandbox_is_shown(
+    settings: Settings, store: Store, shop: Endpoint
+) -> None:
+    replayed = Replayed(
+        carried=("link eth0", "address 10.1.0.5/16 dev eth0"),
+        replayed=("sysctl net.core.somaxconn = 999",),
+        yielded=(("route default via 10.1.0.1", "another network has it"),),
+        lost=(("link br1", "it cannot move"),),
+    )
+    await store.save_endpoint(replace(shop, replayed=replayed.to_json()))
+
+    shown = await views.endpoint(settings, ENDPOINT_ID, as_json=False)
+
+    assert shown.splitlines()[-5:] == [
+        "carried:     link eth0",
+        "             address 10.1.0.5/16 dev eth0",
+        "replayed:    sysctl net.core.somaxconn = 999",
+        "gave way:    route default via 10.1.0.1 (another network has it)",
+        "lost:        link br1 (it cannot move)",
+    ]
 
 
 # Which endpoint
