@@ -57,7 +57,7 @@ _BY_KERNEL = (1, 2, 3)  # IFAPROT_KERNEL_LO, _RA, _LL
 _BY_ADVERTISEMENT = 2
 _TEMPORARY = 0x1
 _STABLE = 0x800
-_WORDS = {
+ADDRESS_FLAGS = {
     "nodad": 0x2,
     "optimistic": 0x4,
     "home": 0x10,
@@ -65,7 +65,7 @@ _WORDS = {
     "noprefixroute": 0x200,
     "autojoin": 0x400,
 }
-"""The words of `ip address add`."""
+"""The words of `ip address add`, and their bits."""
 
 _LOOPBACK_ADDRESSES = {"127.0.0.1/8", "::1/128"}
 """What the kernel gives the loopback link when it comes up."""
@@ -221,7 +221,7 @@ def add_address(sockets: Netlink, index: int, name: str, item: Address, *, inste
     """Give an address to the link of that index and name, or change it there."""
     interface = ip_interface(item.address)
     peer = ip_interface(item.peer or item.address)
-    flags = sum(_WORDS[word] for word in item.flags)
+    flags = sum(ADDRESS_FLAGS[word] for word in item.flags)
     body = [
         _ADDRESS_HEADER.pack(
             FAMILIES[interface.version], peer.network.prefixlen, flags & 0xFF, item.scope, index
@@ -321,7 +321,7 @@ def _address(message: bytes, device: Device) -> Address | None:
         label=label if label != device.name else "",
         scope=0 if address.version == _IPV6 else scope,  # that of IPv6 is in the address
         broadcast=str(broadcast) if _BROADCAST in items and broadcast != network.broadcast_address else "",
-        flags=tuple(word for word, bit in _WORDS.items() if flags & bit),
+        flags=tuple(word for word, bit in ADDRESS_FLAGS.items() if flags & bit),
         valid=valid,
         preferred=preferred,
         metric=netlink.number(items.get(_METRIC, b"")),

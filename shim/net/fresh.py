@@ -17,6 +17,8 @@ class Fresh:
     sysctls: sysctls.Fresh
 
 
+_LINK = Link("fresh", "", 0, ())
+
 _kept: list[Fresh] = []
 
 
@@ -35,7 +37,9 @@ def values(paths: Iterable[str]) -> dict[str, str | None]:
 
     def look() -> dict[str, str | None]:
         libc.unshare_network()
-        return {path: sysctls.read(sysctls.usual(path)) for path in paths}
+        with Netlink() as sockets:
+            devices.make(sockets, _LINK, _LINK.name)
+        return {path: sysctls.read(sysctls.of_link(path, _LINK.name)) for path in paths}
 
     return in_new_thread(look)
 
@@ -43,8 +47,8 @@ def values(paths: Iterable[str]) -> dict[str, str | None]:
 def _look() -> Fresh:
     libc.unshare_network()
     with Netlink() as sockets:
-        devices.make(sockets, Link("fresh", "", 0, ()), "fresh")
+        devices.make(sockets, _LINK, _LINK.name)
         found = devices.devices(sockets)
         loopback = next(device for device in found.values() if device.is_loopback)
-        link = next(device for device in found.values() if device.name == "fresh")
+        link = next(device for device in found.values() if device.name == _LINK.name)
         return Fresh(frozenset(rules.rules(sockets)), sysctls.read_fresh(sockets, loopback, link))

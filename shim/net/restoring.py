@@ -19,6 +19,8 @@ from shim.net.snapshot import FOREVER, Address, Link, Route, Snapshot, Traffic
 _STANDING_FLAGS = {"noprefixroute", "home", "mngtmpaddr", "autojoin"}
 """Flags of an address that matter after it is set."""
 _IPV6 = 6
+_MTU, _QUEUE = 1500, 1000
+"""What is too common to speak of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +120,12 @@ class Restoring:
         if link.master:
             put = partial(self._enslave, link)
             findings.note(f"{said} master {link.master}", put, there=current.master == link.master)
-        if link.mtu != current.mtu:
+        if {link.mtu, current.mtu} != {_MTU}:
             put = partial(devices.set_mtu, sockets, index, link.mtu)
-            findings.note(f"{said} mtu {link.mtu}", put, there=False)
-        if link.queue != current.queue:
+            findings.note(f"{said} mtu {link.mtu}", put, there=link.mtu == current.mtu)
+        if {link.queue, current.queue} != {_QUEUE}:
             put = partial(devices.set_queue, sockets, index, link.queue)
-            findings.note(f"{said} txqueuelen {link.queue}", put, there=False)
+            findings.note(f"{said} txqueuelen {link.queue}", put, there=link.queue == current.queue)
         if link.alias:
             put = partial(devices.set_alias, sockets, index, link.alias)
             findings.note(f"{said} alias {link.alias}", put, there=link.alias == current.alias)
@@ -154,11 +156,18 @@ class Restoring:
         # those of the namespace first: some set those of all its links
         for path, value in sorted(self._wanted.sysctls, key=lambda item: bool(sysctls.link_of(item[0]))):
             said, now = words.sysctl(path, value), current[path]
-            if path in usual and now is not None and not _alike(now, usual[path]):
+            if path in usual and now is not None and not self._is_usual(path, now, usual[path]):
                 findings.yielded.append((said, f"the engine or the user has set it to {now}"))
             else:
                 findings.note(said, partial(sysctls.write, path, value), there=path not in usual)
         return findings
+
+    def _is_usual(self, path: str, value: str, usual: str | None) -> bool:
+        """Whether the value is that of a new namespace, or a new link: there, IPv6 takes the link's MTU."""
+        link = self._wanted.link(sysctls.link_of(path))
+        if path.endswith("/mtu") and link:
+            usual = str(link.mtu)
+        return _alike(value, usual)
 
     def _addresses(self) -> Findings:
         findings = Findings()
@@ -171,13 +180,12 @@ class Restoring:
     def _address(self, link: Link, item: Address, current: Address | None, findings: Findings) -> None:
         said = words.address(item, link.name)
         add = partial(devices.add_address, self._sockets, self._indexes[link.name], link.name)
+        bare = item if self._has_route(link, item) else _with_flag(item, "noprefixroute")
         if current is None:
-            flags = () if self._has_route(link, item) else ("noprefixroute",)
-            if ip_interface(item.address).version == _IPV6:
-                flags = (*flags, "nodad")  # that was done, and until then nothing could be sent from it
-            wanted = replace(item, flags=tuple(dict.fromkeys((*item.flags, *flags))))
-            findings.note(said, partial(add, wanted), there=False)
-        elif _lasting(item) == _lasting(replace(current, address=item.address)):
+            # That nobody else has it was found out when it was new, and until then it could not be used.
+            is_ipv6 = ip_interface(item.address).version == _IPV6
+            findings.note(said, partial(add, _with_flag(bare, "nodad") if is_ipv6 else bare), there=False)
+        elif _lasting(replace(current, address=item.address)) in {_lasting(item), _lasting(bare)}:
             findings.carried.append(said)
         elif _lasting(item) == _lasting(_changed(current, item)):
             findings.note(said, partial(add, item, instead=True), there=False)
@@ -187,7 +195,8 @@ class Restoring:
     def _has_route(self, link: Link, item: Address) -> bool:
         """Whether the address came with the route of its subnet, which plugins may remove."""
         interface = ip_interface(item.peer or item.address)
-        if link.name == "lo" or link.master or interface.network.prefixlen == interface.max_prefixlen:
+        is_host = interface.network.prefixlen == interface.max_prefixlen
+        if link.name == "lo" or link.master or is_host or interface.is_link_local:
             return True
         return any(
             route.by_kernel and route.link == link.name and ip_network(route.destination) == interface.network
@@ -278,6 +287,11 @@ def _lasting(item: Address) -> Address:
         valid=_standing(item.valid),
         preferred=_standing(item.preferred),
     )
+
+
+def _with_flag(item: Address, flag: str) -> Address:
+    """The address with that flag, in the kernel's order of flags."""
+    return replace(item, flags=tuple(word for word in devices.ADDRESS_FLAGS if word in (*item.flags, flag)))
 
 
 def _standing(lifetime: int) -> int:

@@ -43,7 +43,15 @@ _CONDITIONS: dict[str, tuple[int, str]] = {
 """The words of `ip rule`: the attribute of each, and how its number, or range of numbers, is packed."""
 
 _NONE = 2**32 - 1
-_UNLESS = {"suppress_ifgroup": _NONE, "suppress_prefixlength": _NONE, "fwmask": _NONE, "l3mdev": 0}
+_UNLESS = {
+    "fwmask": _NONE,
+    "suppress_ifgroup": _NONE,
+    "suppress_prefixlength": _NONE,
+    "l3mdev": 0,
+    "protocol": 0,
+    "sport-mask": 2**16 - 1,
+    "dport-mask": 2**16 - 1,
+}
 """Values that say nothing."""
 
 
@@ -115,4 +123,4 @@ def _conditions(items: netlink.Attributes, tos: int) -> Iterator[tuple[str, int 
         if number in items:
             values = struct.unpack(layout, items[number])
             if values[0] != _UNLESS.get(word):
-                yield word, values[0] if len(values) == 1 else f"{values[0]}-{values[1]}"
+                yield word, values[0] if len(values) == 1 else "-".join(map(str, values))

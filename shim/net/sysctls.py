@@ -146,10 +146,10 @@ def write(path: str, value: str) -> None:
         file.write(value)
 
 
-def usual(path: str) -> str:
-    """The path with the value that a link just made has: that of the link itself only for `lo`."""
-    protocol, kind, link, name = path.split("/") if link_of(path) else ("", "", "", "")
-    return f"{protocol}/{kind}/default/{name}" if link and link != "lo" else path
+def of_link(path: str, link: str) -> str:
+    """The path of the same sysctl of that link, unless it is the namespace's own, or of `lo`."""
+    protocol, kind, old, name = path.split("/") if link_of(path) else ("", "", "lo", "")
+    return path if old == "lo" else f"{protocol}/{kind}/{link}/{name}"
 
 
 def link_of(path: str) -> str:

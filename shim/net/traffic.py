@@ -26,9 +26,15 @@ _HOOKS = (0xFFFFFFF2, 0xFFFFFFF3)  # TC_H_MIN_INGRESS and _EGRESS of `clsact`
 
 _ACTIONS = {"u32": 7, "fw": 4, "basic": 3, "flower": 3, "matchall": 2, "bpf": 1, "flow": 9, "cgroup": 1}
 """The attribute with the actions of each kind of filter."""
+_FLAGS = {"u32": 11, "flower": 22, "matchall": 3, "bpf": 9}
+"""The attribute with the flags of each kind of filter."""
+_FINDINGS = 0x4 | 0x8  # whether hardware has the filter, which nobody may set
+_WITH_CLASSES = {"htb", "hfsc", "drr", "qfq", "cbq", "atm"}
+"""The disciplines whose classes are made one by one; others have them by themselves."""
 _MIRRED_PARAMETERS = 2
 _MIRRED_TARGET = slice(24, 28)
 """Where tc_mirred has the number of the link."""
+_HTB_GLOBAL = 2
 _U32_ROOT = 0x800
 """From here on, hash tables are those that the kernel makes itself. They have no node in their handle."""
 _U32_NODE = 0xFFFFF
@@ -39,7 +45,9 @@ def traffic(sockets: Netlink, names: Mapping[int, str]) -> list[Traffic]:
     found = [item for item in _dumped(sockets, names, "qdisc", 0) if item.handle]
     indexes = {name: index for index, name in names.items()}
     for name in dict.fromkeys(item.link for item in found):
-        classes = list(_dumped(sockets, names, "class", indexes[name]))
+        classes = [
+            item for item in _dumped(sockets, names, "class", indexes[name]) if item.kind in _WITH_CLASSES
+        ]
         parents = [item.handle for item in found if item.link == name] + [item.handle for item in classes]
         if any(item.link == name and item.kind == "clsact" for item in found):
             parents += _HOOKS
@@ -64,6 +72,20 @@ def put(sockets: Netlink, item: Traffic, indexes: Mapping[str, int]) -> None:
     sockets.request(_NEW[item.what], header + body, netlink.CREATE | netlink.EXCLUSIVE)
 
 
+def _as_asked(kind: str, options: bytes) -> bytes:
+    """Settings as the kernel wants them, where it shows them in another form."""
+    if kind != "htb" and kind not in _FLAGS:
+        return options
+    items = attributes(options)
+    if kind == "htb" and _HTB_GLOBAL in items:
+        version = netlink.number(items[_HTB_GLOBAL][:4])
+        items[_HTB_GLOBAL] = netlink.u32(version >> 16) + items[_HTB_GLOBAL][4:]
+    if kind in _FLAGS and _FLAGS[kind] in items:
+        flags = netlink.number(items[_FLAGS[kind]])
+        items[_FLAGS[kind]] = netlink.u32(flags & ~_FINDINGS)
+    return netlink.packed(items)
+
+
 def _dumped(
     sockets: Netlink, names: Mapping[int, str], what: str, index: int, parent: int = 0
 ) -> Iterator[Traffic]:
@@ -74,6 +96,8 @@ def _dumped(
         items = attributes(message, _HEADER.size)
         kind = netlink.text(items[_KIND])
         kept = {key: value for key, value in items.items() if key in _KEPT}
+        if _OPTIONS in kept:
+            kept[_OPTIONS] = _as_asked(kind, kept[_OPTIONS])
         yield Traffic(
             what=what,
             link=names[number],

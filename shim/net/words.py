@@ -82,7 +82,7 @@ def rule(item: Rule) -> str:
         item.destination and f"to {_host(item.destination)}",
         item.iif and f"iif {item.iif}",
         item.oif and f"oif {item.oif}",
-        _pairs(item.more),
+        _pairs(tuple((word, _range(value)) for word, value in item.more)),
         item.action != "goto" and item.action,
         item.table and f"{_TABLES.get(item.table, item.table)}",
         f"priority {item.priority}",
@@ -143,6 +143,12 @@ def _host(network: str) -> str:
 
 def _pairs(items: Pairs) -> str:
     return " ".join(f"{name} {value}" for name, value in items)
+
+
+def _range(value: int | str) -> int | str:
+    """A range of one number, as that number."""
+    first, _, last = str(value).partition("-")
+    return first if first == last else value
 
 
 def _joined(*parts: str | int | bool) -> str:
