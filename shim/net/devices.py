@@ -43,9 +43,14 @@ _NEW_PROPERTY = 108  # RTM_NEWLINKPROP
 _KIND, _DATA, _PORT_KIND, _PORT = 1, 2, 4, 5  # within _INFO
 _ETHERNET, _LOOPBACK_TYPE = 1, 772  # ARPHRD
 
-MADE_AGAIN: Mapping[str, frozenset[int]] = {"bridge": frozenset(range(10, 20)), "vrf": frozenset()}
-"""Kinds that cannot leave their namespace but be made again, and those of their attributes that are no
-settings: what a bridge computes, and its timers."""
+MADE_AGAIN = {"bridge", "vrf"}
+"""Kinds that cannot leave their namespace, but be made again in another."""
+_BRIDGE_FINDINGS = {*range(10, 20), 47, 48}
+"""Attributes of a bridge that are no settings: what it computes and counts, and its timers."""
+_BRIDGE_VLANS = 7  # IFLA_BR_VLAN_FILTERING
+_BRIDGE_OPTIONS = 46  # IFLA_BR_MULTI_BOOLOPT
+_PORT_SETTINGS = {*range(2, 11), 12, 25, *range(27, 34), 37, 39, 40, 42, 43}
+"""Attributes of a bridge's port that are settings."""
 
 _ADDRESS_HEADER = struct.Struct("=BBBBI")
 """ifaddrmsg: family, prefix length, flags, scope, index."""
@@ -247,14 +252,12 @@ def _link(device: Device, found: Mapping[int, Device], addresses: Sequence[Addre
     items = device.attributes
     info = attributes(items.get(_INFO, b""))
     kind = netlink.text(info.get(_KIND, b""))
-    settings = {}
-    if kind in MADE_AGAIN:
-        settings = {
-            number: value
-            for number, value in netlink.pairs(info.get(_DATA, b""))
-            if number not in MADE_AGAIN[kind]
-        }
     master = found.get(netlink.number(items.get(_MASTER, b"")))
+    port = {
+        number: value
+        for number, value in netlink.pairs(info.get(_PORT, b""))
+        if number in _PORT_SETTINGS and master and master.kind == "bridge"
+    }
     lower = found.get(netlink.number(items.get(_LOWER, b"")))
     if kind == "veth" or _ELSEWHERE in items or lower is device:
         lower = None
@@ -279,11 +282,26 @@ def _link(device: Device, found: Mapping[int, Device], addresses: Sequence[Addre
             if number == _ALTNAME
         ),
         kind=kind,
-        data=base64.b64encode(netlink.packed(settings)).decode(),
+        data=base64.b64encode(_settings(kind, info.get(_DATA, b""))).decode(),
         master=master.name if master else "",
-        port=base64.b64encode(info.get(_PORT, b"")).decode() if master else "",
+        port=base64.b64encode(netlink.packed(port)).decode() if master else "",
         lower=lower.name if lower else "",
     )
+
+
+def _settings(kind: str, data: bytes) -> bytes:
+    """The settings of a link that has to be made again. Kernels refuse what they cannot do, also to omit it."""
+    if kind not in MADE_AGAIN:
+        return b""
+    items = attributes(data)
+    if kind == "bridge":
+        items = {number: value for number, value in items.items() if number not in _BRIDGE_FINDINGS}
+        if not any(items.get(_BRIDGE_VLANS, b"")):
+            items.pop(_BRIDGE_VLANS, None)
+        if _BRIDGE_OPTIONS in items:
+            switched_on = items[_BRIDGE_OPTIONS][:4]
+            items[_BRIDGE_OPTIONS] = switched_on + switched_on  # the second says which ones to change
+    return netlink.packed(items)
 
 
 def _is_natural(word: str, kind: int) -> bool:

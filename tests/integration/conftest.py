@@ -4,12 +4,15 @@ Run them with `unshare --net --mount --propagation private pytest tests/integrat
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.host import run
+from shim.net.links import Links
+from shim.net.replay import Replay
+from shim.net.thread import NetlinkThread
+from tests.integration.host import links, run
 
 _STATE_FOLDERS = ("/run", "/var/lib")
 """Where `ip netns` keeps its handles, and plugins what they remember: hidden under empty ones."""
@@ -36,6 +39,35 @@ def sandbox() -> Iterator[Path]:
     run("ip", "netns", "add", "sandbox")
     yield Path("/run/netns/sandbox")
     run("ip", "netns", "delete", "sandbox")
+
+
+@pytest.fixture
+def staging(sandbox: Path) -> Iterator[Path]:
+    """Where the plugins work."""
+    assert sandbox.exists(), "it lives longer, since links are taken back from both"
+    run("ip", "netns", "add", "staging")
+    yield Path("/run/netns/staging")
+    for name in links():
+        if name.startswith("p-"):  # with the other end, wherever that is
+            run("ip", "link", "delete", name)
+    run("ip", "netns", "delete", "staging")
+
+
+@pytest.fixture
+async def thread() -> AsyncIterator[NetlinkThread]:
+    thread = NetlinkThread()
+    yield thread
+    thread.close()
+
+
+@pytest.fixture
+def net(thread: NetlinkThread) -> Links:
+    return Links(thread)
+
+
+@pytest.fixture
+def replay(thread: NetlinkThread) -> Replay:
+    return Replay(thread)
 
 
 def _is_private(kind: str) -> bool:

@@ -1,5 +1,6 @@
 """A staging namespace and a sandbox, what an engine does between them, and what commands show of both."""
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,3 +71,21 @@ _CHANGING = [
         r"(?<=direct_packets_stat )\d+",
     )
 ]
+
+
+def settings(line: str) -> str:
+    """A line of JSON about a link without what counts, runs or is numbered anew; others as they are."""
+    if not line.startswith("[{"):
+        return line
+    (link,) = json.loads(line)
+    info = link["linkinfo"]
+    for part in (link, info.get("info_data", {}), info.get("info_slave_data", {})):
+        for key in [key for key in part if _RUNNING.search(key)]:
+            del part[key]
+    return json.dumps(link, sort_keys=True)
+
+
+_RUNNING = re.compile(
+    r"ifindex|link_index|operstate|^flags|promiscuity|allmulti|timer|_id$|^state|path_cost|topology"
+    r"|^root|^no$|^designated|config_pending"
+)

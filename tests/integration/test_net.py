@@ -16,18 +16,6 @@ MAC = "02:42:ac:11:00:02"
 
 
 @pytest.fixture
-async def thread() -> AsyncIterator[NetlinkThread]:
-    thread = NetlinkThread()
-    yield thread
-    thread.close()
-
-
-@pytest.fixture
-def net(thread: NetlinkThread) -> Links:
-    return Links(thread)
-
-
-@pytest.fixture
 async def namespaces(thread: NetlinkThread, tmp_path: Path) -> AsyncIterator[Namespaces]:
     namespaces = Namespaces(thread, tmp_path / "run" / "netns")
     yield namespaces
