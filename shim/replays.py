@@ -92,11 +92,9 @@ class Replays:
 
     async def _arrived(self, endpoint: Endpoint) -> Link | None:
         """The link, once the engine has done all that Join told: what it finds done, it fails on."""
-        found = await self._handover.in_sandbox(endpoint)
-        if found is None:
-            return None
         seen = await self._links.snapshot(Path(endpoint.sandbox_key))
-        link = seen.link(found.name)
+        mac = attached.mac(endpoint)
+        link = next((link for link in seen.links if link.mac == mac), None)
         if link is None or "down" in link.flags:
             return None
         snapshot = attached.snapshot(endpoint)
@@ -106,7 +104,7 @@ class Replays:
         routes = {(route.destination, route.gateway) for route in seen.routes if route.link == link.name}
         told = translate.joined(snapshot, endpoint).static_routes
         is_done = wanted <= addresses and all((item.destination, item.next_hop) in routes for item in told)
-        return found if is_done else None
+        return link if is_done else None
 
     async def _put_back(self, endpoint: Endpoint, found: Link) -> Replayed:
         snapshot, sandbox = attached.snapshot(endpoint), Path(endpoint.sandbox_key)

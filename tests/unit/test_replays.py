@@ -147,15 +147,17 @@ async def test_further_default_routes_follow_the_engines_choice(
     assert kernel.default_routes == [has_default]
 
 
-async def test_a_sandbox_that_comes_later_is_waited_for_and_then_done_until_the_engine_is_through(
+async def test_a_sandbox_that_comes_later_is_waited_for_until_the_engine_is_through(  # noqa: PLR0917 - fixtures
     replays: Replays,
     store: Store,
     handover: ScriptedHandover,
     kernel: ScriptedKernel,
+    links: HostLinks,
     tmp_path: Path,
 ) -> None:
     sandbox = tmp_path / "sandbox"
     handover.found = None
+    links.host = Snapshot()
     early = Replayed(replayed=("sysctl net.core.somaxconn = 999",), lost=(("link eth0", "it is not there"),))
     first = Replayed(carried=("link eth0",), lost=(("route 10.9.0.0/16", "Network is down"),))
     last = Replayed(carried=("link eth0", *early.replayed), replayed=("route 10.9.0.0/16",))
@@ -169,7 +171,7 @@ async def test_a_sandbox_that_comes_later_is_waited_for_and_then_done_until_the_
     sandbox.symlink_to(LIVE)
     await asyncio.sleep(0.05)
     assert kernel.names == [{}]
-    handover.found = LINK
+    links.host = SNAPSHOT
 
     assert await until_noted(store) == Replayed(
         carried=("link eth0",), replayed=(*early.replayed, "route 10.9.0.0/16")
@@ -183,7 +185,6 @@ async def test_while_the_engine_is_at_work_on_the_link_nothing_is_put_in_its_way
     handover.found = None
     links.host = Snapshot(links=(replace(LINK, flags=("down",)),))
     await replays.replay(JOINED)
-    handover.found = LINK
     await asyncio.sleep(0.05)
     assert {"eth0": "eth0"} not in kernel.names
 
@@ -193,13 +194,14 @@ async def test_while_the_engine_is_at_work_on_the_link_nothing_is_put_in_its_way
 
 
 async def test_an_endpoint_that_leaves_is_waited_for_no_longer(
-    replays: Replays, store: Store, handover: ScriptedHandover
+    replays: Replays, store: Store, handover: ScriptedHandover, links: HostLinks
 ) -> None:
     handover.found = None
+    links.host = Snapshot()
     await replays.replay(JOINED)
 
     await replays.cancel(JOINED.id)
-    handover.found = LINK
+    links.host = SNAPSHOT
     await asyncio.sleep(0.05)
 
     assert await noted(store) is None
