@@ -290,7 +290,10 @@ def _link(device: Device, found: Mapping[int, Device], addresses: Sequence[Addre
 
 
 def _settings(kind: str, data: bytes) -> bytes:
-    """The settings of a link that has to be made again. Kernels refuse what they cannot do, also to omit it."""
+    """The settings of a link that has to be made again, as kernels take them.
+
+    They refuse to leave out what they cannot do.
+    """
     if kind not in MADE_AGAIN:
         return b""
     items = attributes(data)

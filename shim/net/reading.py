@@ -68,8 +68,9 @@ def _is_by_link(route: Route, names: set[str]) -> bool:
 
 
 def _changed(found: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    """Those that differ from a new namespace as it would be now, not only from the one that was kept."""
-    if not found:
-        return ()
-    usual = fresh.values(found)
-    return tuple(sorted((path, value) for path, value in found.items() if value != usual[path]))
+    """Those that differ from a new namespace as it would be now, not only from the one that was kept.
+
+    If only those of links differ, both are alike: links take theirs from the namespace.
+    """
+    usual = {} if all(sysctls.link_of(path) for path in found) else fresh.values(found)
+    return tuple(sorted((path, value) for path, value in found.items() if value != usual.get(path)))

@@ -77,6 +77,9 @@ _NEIGH = {
 }
 """Attributes and their files. Source: linux/neighbour.h."""
 
+_SAID_OTHERWISE = {"base_reachable_time", "retrans_time", "unres_qlen", "stable_secret"}
+"""Files with the value of another one in another unit; and one that makes another one change."""
+
 _NAMES: Mapping[str, Mapping[int, str]] = {
     f"{protocol}/{folder}": names
     for protocol, (_, _, files) in _CONF.items()
@@ -98,6 +101,8 @@ class Fresh:
     loopback: Numbers
     link: Numbers
     """Of a link just made."""
+    untold: Mapping[str, str]
+    """What that link has in the files of which netlink does not tell, by folder and name."""
 
     def numbers(self, device: Device) -> Numbers:
         """Those of a new link of that sort."""
@@ -106,9 +111,14 @@ class Fresh:
 
 def read_fresh(sockets: Netlink, loopback: Device, link: Device) -> Fresh:
     """Read those of the calling thread's namespace, which is new and has a link just made."""
-    values = {folder: _read_folder(folder, names) for folder, names in _folders()}
     tables = _neighbour_tables(sockets)
-    return Fresh(_listing(), values, _numbers(loopback, tables), _numbers(link, tables))
+    return Fresh(
+        listing=_listing(),
+        values={folder: _read_folder(folder, names) for folder, names in _folders()},
+        loopback=_numbers(loopback, tables),
+        link=_numbers(link, tables),
+        untold=dict(_untold(link.name)),
+    )
 
 
 def is_current(fresh: Fresh) -> bool:
@@ -128,6 +138,10 @@ def differing(sockets: Netlink, devices: Iterable[Device], fresh: Fresh) -> dict
     for device in devices:
         for path in _suspects(device, _numbers(device, tables), fresh.numbers(device)):
             if (value := read(path)) is not None:
+                found[path] = value
+        for file, usual in fresh.untold.items():
+            path = of_link(file, device.name)
+            if (value := read(path)) is not None and value != usual:
                 found[path] = value
     return found
 
@@ -166,6 +180,15 @@ def _folders() -> Iterator[tuple[str, list[str]]]:
         writable = [name for name in files if (Path(root) / name).stat().st_mode & _WRITABLE]
         if writable:
             yield str(Path(root).relative_to(_ROOT)), writable
+
+
+def _untold(link: str) -> Iterator[tuple[str, str]]:
+    for folder, names in _NAMES.items():
+        told = {*names.values(), *_SAID_OTHERWISE}
+        for file in _files(_ROOT / folder / link):
+            path = f"{folder}/{link}/{file.name}"
+            if file.name not in told and file.stat().st_mode & _WRITABLE and (value := read(path)):
+                yield path, value
 
 
 def _read_folder(folder: str, names: Iterable[str]) -> dict[str, bytes]:

@@ -8,7 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from lab import newest
 
+from shim.cni.exec import Exec
+from shim.cni.runtime import Runtime
 from shim.net.links import Links
 from shim.net.replay import Replay
 from shim.net.thread import NetlinkThread
@@ -39,6 +42,19 @@ def sandbox() -> Iterator[Path]:
     run("ip", "netns", "add", "sandbox")
     yield Path("/run/netns/sandbox")
     run("ip", "netns", "delete", "sandbox")
+
+
+@pytest.fixture(scope="module", params=["installed", "newest"])
+def plugin_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one set of plugins."""
+    if request.param == "installed":
+        return Path("/usr/lib/cni")
+    return newest.plugins(newest.root(), tmp_path_factory.mktemp("newest") / "plugins")
+
+
+@pytest.fixture
+def runtime(plugin_path: Path) -> Runtime:
+    return Runtime(Exec(lambda *_: None), [plugin_path], add_deadline=60.0, delete_deadline=60.0)
 
 
 @pytest.fixture

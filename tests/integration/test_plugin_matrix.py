@@ -11,15 +11,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from lab import newest
 
 from shim.cni.conf import NetworkConfigList
 from shim.cni.errors import PluginError
-from shim.cni.exec import Exec
 from shim.cni.runtime import Attachment, Runtime
 from tests.integration.host import addresses, footprint, links, run
-
-INSTALLED = Path("/usr/lib/cni")
 
 LEASES = "{leases}"
 """In a configuration: host-local's `dataDir`, a folder of the test."""
@@ -100,19 +96,6 @@ CASES = {
         is_check_spurious=True,
     ),
 }
-
-
-@pytest.fixture(scope="module", params=["installed", "newest"])
-def plugin_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of one set of plugins."""
-    if request.param == "installed":
-        return INSTALLED
-    return newest.plugins(newest.root(), tmp_path_factory.mktemp("newest") / "plugins")
-
-
-@pytest.fixture
-def runtime(plugin_path: Path) -> Runtime:
-    return Runtime(Exec(lambda *_: None), [plugin_path], add_deadline=60.0, delete_deadline=60.0)
 
 
 @pytest.fixture

@@ -326,6 +326,7 @@ async def test_the_sandbox_shows_what_the_staging_namespace_showed(
     )
     assert {what for what, _ in compared.lost} == set(first.replayed)
     assert sorted(first.replayed) == sorted(case.replayed)
+    assert set(case.carried) <= set(first.carried)
     assert second == Replayed((*second.carried,))
     assert set(second.carried) >= {*first.carried, *first.replayed}
 
