@@ -25,7 +25,7 @@ _DEMO = (
     "iproute2",
     "busybox-static",
 )
-_TEST = (*_DEMO, "debootstrap", "docker-compose", "podman")
+_TEST = (*_DEMO, "debootstrap", "docker-compose", "nftables", "podman")
 _PACKAGES = {"venv": _VENV, "demo": _DEMO, "demo-kubernetes": _DEMO, "test": _TEST}
 _WITH_KUBERNETES = {"demo-kubernetes", "test"}
 
