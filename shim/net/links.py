@@ -1,5 +1,6 @@
 """Links: seen, moved between namespaces, put back as they were, and stood in for."""
 
+import socket
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TypeVar
 
 from pyroute2 import IPRoute
 
-from shim.net import reading
+from shim.net import devices, reading
 from shim.net.netlink import Netlink
 from shim.net.snapshot import MAIN_TABLE, Link, Route, Snapshot
 from shim.net.thread import NetlinkThread, inside, open_descriptor
@@ -59,9 +60,7 @@ class Links:
         def remove(route: IPRoute) -> None:
             for item in routes:
                 via = {"gateway": item.gateway} if item.gateway else {}
-                route.route(
-                    "del", dst=item.destination, oif=_index(route, item.link), table=MAIN_TABLE, **via
-                )
+                route.route("del", dst=item.destination, oif=_index(item.link), table=MAIN_TABLE, **via)
 
         await self._run(f"remove routes in {_shown(namespace)}", namespace, remove)
 
@@ -82,31 +81,28 @@ class Links:
 
         def move(route: IPRoute) -> None:
             with open_descriptor(target or _HOST) as namespace:
-                route.link("set", index=_index(route, name), net_ns_fd=namespace, ifname=new_name)
+                route.link("set", index=_index(name), net_ns_fd=namespace, ifname=new_name)
 
         await self._run(f"move {name} from {_shown(source)} to {_shown(target)}", source, move)
 
     async def restore(self, namespace: Path, link: Link) -> None:
         """Bring the link of that name up again, with the addresses of `link`."""
 
-        def restore(route: IPRoute) -> None:
-            index = _index(route, link.name)
-            route.link("set", index=index, state="up")
-            _add_addresses(route, index, link.addresses)
+        def restore() -> None:
+            with Netlink() as sockets:
+                _raise(sockets, link)
 
-        await self._run(f"restore {link.name} in {_shown(namespace)}", namespace, restore)
+        await self._within(f"restore {link.name} in {_shown(namespace)}", namespace, restore)
 
     async def stand_in(self, namespace: Path, link: Link) -> None:
         """Make a link with name, MAC and addresses of one that is lost, so that DEL finds what it keys on."""
 
-        def stand_in(route: IPRoute) -> None:
-            address = {"address": link.mac} if link.mac else {}
-            route.link("add", ifname=link.name, kind="veth", peer={"ifname": "standin"}, **address)
-            index = _index(route, link.name)
-            route.link("set", index=index, state="up")
-            _add_addresses(route, index, link.addresses)
+        def stand_in() -> None:
+            with Netlink() as sockets:
+                devices.make(sockets, Link(link.name, link.mac, link.mtu, ()), link.name)
+                _raise(sockets, link)
 
-        await self._run(f"stand in for {link.name} in {_shown(namespace)}", namespace, stand_in)
+        await self._within(f"stand in for {link.name} in {_shown(namespace)}", namespace, stand_in)
 
     async def _run(self, what: str, namespace: Path | None, work: Callable[[IPRoute], _T]) -> _T:
         def with_socket() -> _T:
@@ -155,16 +151,20 @@ def _ips(link: Link) -> set[object]:
     return {ip_interface(address).ip for address in link.addresses}
 
 
-def _index(route: IPRoute, name: str) -> int:
-    for index in route.link_lookup(ifname=name):
-        return int(index)
-    raise FileNotFoundError(f"there is no link {name}")
+def _index(name: str) -> int:
+    """The number of the link of that name in the calling thread's namespace."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        raise FileNotFoundError(f"there is no link {name}") from None
 
 
-def _add_addresses(route: IPRoute, index: int, addresses: Sequence[str]) -> None:
-    for address in addresses:
-        host, _, length = address.partition("/")
-        route.addr("replace", index=index, address=host, prefixlen=int(length))
+def _raise(sockets: Netlink, link: Link) -> None:
+    """Bring the link of that name up, with its addresses."""
+    index = _index(link.name)
+    devices.set_up(sockets, index)
+    for address in devices.all_addresses(link):
+        devices.add_address(sockets, index, link.name, address, instead=True)
 
 
 def _shown(namespace: Path | None) -> str:
