@@ -16,7 +16,7 @@ from typing import TypeVar
 from pyroute2.netlink.exceptions import NetlinkError
 
 from shim.errors import ShimError
-from shim.net import libc
+from shim.net import libc, netlink
 
 _T = TypeVar("_T")
 
@@ -39,7 +39,7 @@ class NetlinkThread:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (NetlinkError, OSError) as error:
-            reason = error.args[-1] if isinstance(error, NetlinkError) else error
+            reason = error.args[-1] if isinstance(error, NetlinkError) else netlink.reason(error)
             raise KernelError(f"cannot {what}: {reason}", cure="does the shim run as root?") from error
 
     def close(self) -> None:
