@@ -33,11 +33,10 @@ _FLAGS: Mapping[str, tuple[int, int]] = {
 }
 """The words of `ip link set`: the bit of each, and its value then."""
 
-_MAC, _NAME, _MTU, _LOWER, _MASTER, _QUEUE, _INFO, _ALIAS, SETTINGS = 1, 3, 4, 5, 10, 13, 18, 20, 26
+_MAC, _NAME, _MTU, _MASTER, _QUEUE, _INFO, _ALIAS, SETTINGS = 1, 3, 4, 10, 13, 18, 20, 26
 _NAMESPACE = 28  # IFLA_NET_NS_FD
 _FILTER = 29  # IFLA_EXT_MASK
 _WITHOUT_STATISTICS = 8
-_ELSEWHERE = 37  # IFLA_LINK_NETNSID: the link below is in another namespace
 _PROPERTIES, _ALTNAME = 52, 53
 _NEW_PROPERTY = 108  # RTM_NEWLINKPROP
 _KIND, _DATA, _PORT_KIND, _PORT = 1, 2, 4, 5  # within _INFO
@@ -258,9 +257,6 @@ def _link(device: Device, found: Mapping[int, Device], addresses: Sequence[Addre
         for number, value in netlink.pairs(info.get(_PORT, b""))
         if number in _PORT_SETTINGS and master and master.kind == "bridge"
     }
-    lower = found.get(netlink.number(items.get(_LOWER, b"")))
-    if kind == "veth" or _ELSEWHERE in items or lower is device:
-        lower = None
     return Link(
         name=device.name,
         mac=device.mac,
@@ -285,7 +281,6 @@ def _link(device: Device, found: Mapping[int, Device], addresses: Sequence[Addre
         data=base64.b64encode(_settings(kind, info.get(_DATA, b""))).decode(),
         master=master.name if master else "",
         port=base64.b64encode(netlink.packed(port)).decode() if master else "",
-        lower=lower.name if lower else "",
     )
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pyroute2 import IPRoute
 
-from shim.net import devices, reading
+from shim.net import devices, fresh, reading
 from shim.net.netlink import Netlink
 from shim.net.snapshot import MAIN_TABLE, Link, Route, Snapshot
 from shim.net.thread import NetlinkThread, inside, open_descriptor
@@ -30,9 +30,13 @@ class Links:
 
         def read() -> Snapshot:
             with Netlink() as sockets:
-                return reading.read(sockets).snapshot if namespace else reading.outline(sockets)
+                return reading.read(sockets) if namespace else reading.outline(sockets)
 
         return await self._within(f"read the links of {_shown(namespace)}", namespace, read)
+
+    async def prepare(self) -> None:
+        """Look at what a new namespace has, so that the first snapshot need not."""
+        await self._thread.run("look at a new network namespace", fresh.namespace)
 
     async def find(self, namespace: Path | None, wanted: Link) -> Link | None:
         """The link that was `wanted` before it was moved and renamed, known by its MAC address.

@@ -109,16 +109,14 @@ def missing(wanted: Sequence[Command], there: Sequence[Command]) -> list[Command
 
 
 def put(wanted: Sequence[Command]) -> None:
-    """Make all, or none of those of one tool and table. Raises `ToolError`."""
-    by_table: dict[tuple[str, str], list[str]] = {}
-    for command in wanted:
-        by_table.setdefault((command.tool, command.table), []).append(command.line)
-    for (tool, table), lines in by_table.items():
-        if tool == _NFT:
-            _run(_NFT, "--file", "-", stdin="\n".join((*lines, "")))
-        else:
-            text = "\n".join((f"*{table}", *lines, "COMMIT", ""))
-            _run(f"{tool}-restore", "--noflush", f"--wait={_DEADLINE / 2:.0f}", stdin=text)
+    """Make all, which are of one tool and table, or none. Raises `ToolError`."""
+    tool, table = wanted[0].tool, wanted[0].table
+    lines = [command.line for command in wanted]
+    if tool == _NFT:
+        _run(_NFT, "--file", "-", stdin="\n".join((*lines, "")))
+    else:
+        text = "\n".join((f"*{table}", *lines, "COMMIT", ""))
+        _run(f"{tool}-restore", "--noflush", f"--wait={_DEADLINE / 2:.0f}", stdin=text)
 
 
 def renamed(item: Netfilter, names: Mapping[str, str]) -> Netfilter:

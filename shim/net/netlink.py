@@ -31,14 +31,15 @@ _REQUEST = 0x1
 _ACKNOWLEDGE = 0x4
 _DUMP = 0x300
 _INTERRUPTED = 0x10  # NLM_F_DUMP_INTR: something changed between two parts of the answer
-_CAPPED = 0x100  # NLM_F_CAPPED: an error without the request that it is about
 _EXPLAINED = 0x200  # NLM_F_ACK_TLVS: an error with attributes
+
+_MESSAGE = 1  # NLMSGERR_ATTR_MSG
 
 _ERROR = 2  # NLMSG_ERROR
 _DONE = 3  # NLMSG_DONE
 
 _SOL_NETLINK = 270
-_CAP_ACK = 10
+_CAP_ACK = 10  # errors come without the request that they are about
 _EXT_ACK = 11
 _ATTEMPTS = 5
 """Dumps that were interrupted are repeated that often. Source: netlinksafe of the CNI plugins."""
@@ -94,7 +95,7 @@ class Netlink:
                     continue
                 is_whole = is_whole and not marks & _INTERRUPTED
                 if answer in (_ERROR, _DONE):
-                    _check(payload, marks)
+                    _check(payload, marks, 4 if answer == _DONE else 4 + _HEADER.size)
                     return answers, is_whole
                 answers.append(payload)
 
@@ -173,17 +174,14 @@ def _messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
         offset += _aligned(length)
 
 
-def _check(payload: bytes, flags: int) -> None:
+def _check(payload: bytes, flags: int, explanation: int) -> None:
+    """Raise what the kernel answered, if it is an error; it explains itself from that offset on."""
     number = -struct.unpack_from("=i", payload)[0] if payload else 0
     if number == 0:
         return
-    explained = ""
-    if flags & _EXPLAINED:
-        (length,) = struct.unpack_from("=I", payload, 4)
-        start = 4 + _HEADER.size + (0 if flags & _CAPPED else _aligned(length - _HEADER.size))
-        explained = text(attributes(payload, start).get(1, b""))  # NLMSGERR_ATTR_MSG
+    told = attributes(payload, explanation).get(_MESSAGE, b"") if flags & _EXPLAINED else b""
     plain = os.strerror(number)
-    raise OSError(number, f"{explained.rstrip('.')} ({plain})" if explained else plain)
+    raise OSError(number, f"{text(told).rstrip('.')} ({plain})" if told else plain)
 
 
 def _aligned(length: int) -> int:

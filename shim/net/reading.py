@@ -22,25 +22,43 @@ def outline(sockets: Netlink) -> Snapshot:
     return _outline(sockets, devices.devices(sockets))
 
 
-def read(sockets: Netlink) -> Read:
+def read(sockets: Netlink) -> Snapshot:
     """All there is. May raise `OSError`."""
     usual = fresh.namespace()
     found = devices.devices(sockets)
-    names = {index: device.name for index, device in found.items()}
+    snapshot = _by_netlink(sockets, found)
     rules_made, unread = netfilter.netfilter()
+    return replace(
+        snapshot,
+        rules=tuple(rule for rule in snapshot.rules if rule not in usual.rules),
+        sysctls=_changed(sysctls.differing(sockets, found.values(), usual.sysctls)),
+        netfilter=rules_made,
+        unread=unread,
+    )
+
+
+def read_beside(sockets: Netlink, wanted: Snapshot) -> Read:
+    """What there is to compare `wanted` with, but for sysctls. May raise `OSError`.
+
+    A sandbox nearly always has netfilter rules, the engine's for its DNS, so they are not read in vain.
+    """
+    found = devices.devices(sockets)
+    snapshot = _by_netlink(sockets, found)
+    if wanted.netfilter:
+        snapshot = replace(snapshot, netfilter=netfilter.netfilter()[0])
+    return Read(snapshot, {device.name: index for index, device in found.items()})
+
+
+def _by_netlink(sockets: Netlink, found: Mapping[int, Device]) -> Snapshot:
     snapshot = _outline(sockets, found)
-    return Read(
-        replace(
-            snapshot,
-            rules=tuple(rule for rule in rules.rules(sockets) if rule not in usual.rules),
-            neighbours=tuple(neighbours.neighbours(sockets, names)),
-            forwarding=tuple(neighbours.forwarding(sockets, names, {link.mac for link in snapshot.links})),
-            sysctls=_changed(sysctls.differing(sockets, found.values(), usual.sysctls)),
-            traffic=tuple(traffic.traffic(sockets, names)),
-            netfilter=rules_made,
-            unread=unread,
-        ),
-        {name: index for index, name in names.items()},
+    names = {index: device.name for index, device in found.items()}
+    own = {link.mac for link in snapshot.links}
+    return replace(
+        snapshot,
+        rules=tuple(rules.rules(sockets)),
+        neighbours=tuple(neighbours.neighbours(sockets, names)),
+        forwarding=tuple(neighbours.forwarding(sockets, names, own)),
+        traffic=tuple(traffic.traffic(sockets, names)),
     )
 
 

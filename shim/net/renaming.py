@@ -47,7 +47,6 @@ def renamed(snapshot: Snapshot, names: Mapping[str, str]) -> tuple[Snapshot, Los
             item,
             name=names[item.name],
             master=names[item.master],
-            lower=names.get(item.lower, ""),
             particular=tuple(
                 replace(address, label=_label(address.label, item.name, names[item.name]))
                 for address in item.particular

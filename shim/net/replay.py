@@ -131,7 +131,9 @@ def _replay(snapshot: Snapshot, names: Mapping[str, str], treat: _Treat, *, defa
     yielded: list[tuple[str, str]] = []
     lost = [*snapshot.unread, *homeless]
     with Netlink() as sockets:
-        restoring = Restoring(sockets, wanted, reading.read(sockets), default_route=default_route)
+        restoring = Restoring(
+            sockets, wanted, reading.read_beside(sockets, wanted), default_route=default_route
+        )
         for look in restoring.kinds():
             findings = look()
             done, refused = treat(findings)
@@ -143,7 +145,8 @@ def _replay(snapshot: Snapshot, names: Mapping[str, str], treat: _Treat, *, defa
 
 
 def _only_say(findings: Findings) -> tuple[list[str], list[tuple[str, str]]]:
-    return [], [(item.words, "it is not there") for item in findings.lacking]
+    missing = [word for item in findings.lacking for word in item.words]
+    return [], [(word, "it is not there, or not like this") for word in missing]
 
 
 def _each_once(items: tuple[_T, ...]) -> tuple[_T, ...]:

@@ -5,10 +5,10 @@ All runs in the network namespace of the calling thread.
 
 import errno
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_interface, ip_network
+from itertools import groupby
 
 from shim.net import devices, fresh, neighbours, netfilter, netlink, routes, rules, sysctls, traffic, words
 from shim.net.netfilter import ToolError
@@ -25,11 +25,13 @@ _MTU, _QUEUE = 1500, 1000
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
-    """A thing that is not there."""
+    """A thing that is not there, or several that are set at once."""
 
-    words: str
+    words: tuple[str, ...]
     put: Callable[[], None]
-    """Sets it, or raises `OSError` or `ToolError`."""
+    """Sets all, or nothing and raises `OSError` or `ToolError`."""
+    parts: tuple["Lacking", ...] = ()
+    """Of several things, each by itself: tried when they cannot be set at once."""
 
 
 @dataclass(slots=True)
@@ -39,15 +41,13 @@ class Findings:
     carried: list[str] = field(default_factory=list)
     yielded: list[tuple[str, str]] = field(default_factory=list)
     lacking: list[Lacking] = field(default_factory=list)
-    at_once: Callable[[], None] | None = None
-    """Sets all that is lacking, or nothing and raises: where one by one takes long."""
 
     def note(self, words: str, put: Callable[[], None], *, there: bool) -> None:
         """A thing that is there, or that `put` sets."""
         if there:
             self.carried.append(words)
         else:
-            self.lacking.append(Lacking(words, put))
+            self.lacking.append(Lacking((words,), put))
 
     def put(self) -> tuple[list[str], list[tuple[str, str]]]:
         """Set what is lacking: what succeeded, and what did not and why.
@@ -55,24 +55,23 @@ class Findings:
         Things need each other, and which one needs which the kernel knows best: so what it refuses is tried
         again as long as something else succeeds.
         """
-        if self.at_once and self.lacking:
-            with suppress(ToolError):
-                self.at_once()
-                return [item.words for item in self.lacking], []
         done: list[str] = []
         refused = [(item, "") for item in self.lacking]
-        while refused:
+        is_worth_it = True
+        while is_worth_it and refused:
             waiting, refused = [item for item, _ in refused], []
+            is_worth_it = False
             for item in waiting:
                 try:
                     item.put()
                 except (OSError, ToolError) as error:
-                    refused.append((item, netlink.reason(error)))
+                    why = netlink.reason(error)
+                    refused += [(part, why) for part in item.parts] or [(item, why)]
+                    is_worth_it = is_worth_it or bool(item.parts)
                 else:
-                    done.append(item.words)
-            if len(refused) == len(waiting):
-                break
-        return done, [(item.words, why) for item, why in refused]
+                    done += item.words
+                    is_worth_it = True
+        return done, [(word, why) for item, why in refused for word in item.words]
 
 
 class Restoring:
@@ -157,7 +156,7 @@ class Restoring:
         for path, value in sorted(self._wanted.sysctls, key=lambda item: bool(sysctls.link_of(item[0]))):
             said, now = words.sysctl(path, value), current[path]
             if path in usual and now is not None and not self._is_usual(path, now, usual[path]):
-                findings.yielded.append((said, f"the engine or the user has set it to {now}"))
+                findings.yielded.append((said, f"it has been set to {now} since"))
             else:
                 findings.note(said, partial(sysctls.write, path, value), there=path not in usual)
         return findings
@@ -190,7 +189,7 @@ class Restoring:
         elif _lasting(item) == _lasting(_changed(current, item)):
             findings.note(said, partial(add, item, instead=True), there=False)
         else:
-            findings.yielded.append((said, _by_engine(words.address(current, link.name))))
+            findings.yielded.append((said, _taken(words.address(current, link.name))))
 
     def _has_route(self, link: Link, item: Address) -> bool:
         """Whether the address came with the route of its subnet, which plugins may remove."""
@@ -235,7 +234,7 @@ class Restoring:
         elif routes.is_default(item) and not self._default_route:
             findings.yielded.append((said, "the engine decides where the default route leads"))
         elif rival:
-            findings.yielded.append((said, _by_engine(words.route(rival))))
+            findings.yielded.append((said, _taken(words.route(rival))))
         else:
             findings.note(said, put, there=False)
 
@@ -257,13 +256,17 @@ class Restoring:
     def _netfilter(self) -> Findings:
         wanted = netfilter.commands(self._wanted.netfilter)
         lacking = netfilter.missing(wanted, netfilter.commands(self._there.netfilter))
-        left = list(lacking)
-        findings = Findings(at_once=partial(netfilter.put, lacking))
-        for command in wanted:
-            is_there = command not in left
-            if not is_there:
-                left.remove(command)
-            findings.note(command.words, partial(netfilter.put, [command]), there=is_there)
+        carried = netfilter.missing(wanted, lacking)
+        findings = Findings(carried=[command.words for command in carried])
+        for _, group in groupby(lacking, key=lambda command: (command.tool, command.table)):
+            commands = list(group)
+            findings.lacking.append(
+                Lacking(
+                    tuple(command.words for command in commands),
+                    partial(netfilter.put, commands),
+                    tuple(Lacking((one.words,), partial(netfilter.put, [one])) for one in commands),
+                )
+            )
         return findings
 
 
@@ -271,8 +274,8 @@ def _absent() -> None:
     raise FileNotFoundError(errno.ENOENT, "it is not in the sandbox")
 
 
-def _by_engine(words_: str) -> str:
-    return f"the engine has set {words_}"
+def _taken(words_: str) -> str:
+    return f"there is {words_} already"
 
 
 def _alike(value: str | None, other: str | None) -> bool:

@@ -73,8 +73,6 @@ class Link:
     """The bridge it is a port of."""
     port: str = ""
     """Its settings as a port: attributes, in base64."""
-    lower: str = ""
-    """The link of the same namespace that it stands on."""
 
 
 @dataclass(frozen=True, slots=True)

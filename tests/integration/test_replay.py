@@ -322,7 +322,7 @@ async def test_the_sandbox_shows_what_the_staging_namespace_showed(
     assert first.yielded == ()
     assert after == before
     assert compared == Replayed(
-        first.carried, (), (), tuple((what, "it is not there") for what, _ in compared.lost)
+        first.carried, (), (), tuple((what, "it is not there, or not like this") for what, _ in compared.lost)
     )
     assert {what for what, _ in compared.lost} == set(first.replayed)
     assert sorted(first.replayed) == sorted(case.replayed)
@@ -373,10 +373,10 @@ async def test_what_engine_and_user_set_stays_and_is_what_the_snapshot_yields_to
 
     assert shown(sandbox, everything) == before
     assert set(report.yielded) == {
-        ("address 10.2.0.5/24 dev eth1 label eth1:two", "the engine has set address 10.2.0.5/24 dev eth1"),
-        ("route 10.9.0.0/16 via 10.1.0.1", "the engine has set route 10.9.0.0/16 via 10.1.0.2"),
-        ("sysctl net.ipv4.conf.eth1.rp_filter = 2", "the engine or the user has set it to 1"),
-        ("sysctl net.core.somaxconn = 5", "the engine or the user has set it to 6"),
+        ("address 10.2.0.5/24 dev eth1 label eth1:two", "there is address 10.2.0.5/24 dev eth1 already"),
+        ("route 10.9.0.0/16 via 10.1.0.1", "there is route 10.9.0.0/16 via 10.1.0.2 already"),
+        ("sysctl net.ipv4.conf.eth1.rp_filter = 2", "it has been set to 1 since"),
+        ("sysctl net.core.somaxconn = 5", "it has been set to 6 since"),
     }
     assert report.replayed == ("iptables -t nat -A OUTPUT -d 10.9.0.1/32 -j RETURN",)
 

@@ -156,8 +156,10 @@ async def test_rules_of_nft_and_of_iptables_in_tables_of_one_name_are_told_apart
 async def test_a_new_namespace_is_looked_at_once_and_again_when_the_kernel_has_new_files(
     net: Links, staging: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(fresh, "_kept", [])
+    await net.prepare()
+    (known,) = fresh._kept
     await net.snapshot(staging)
-    known = fresh.namespace()
     assert fresh.namespace() is known
 
     monkeypatch.setattr(sysctls, "_listing", lambda: frozenset({"another"}))
