@@ -87,6 +87,7 @@ async def assembled(settings: Settings) -> AsyncIterator[tuple[Driver, IpamDrive
         reconciler = Reconciler(driver, store, engine, namespaces, reservations)
         await reconciler.recall()
         await driver.hold_ports()
+        await links.prepare()
         works: dict[str, Work] = {"repair": reconciler.run}
         if client and cluster:
             presence = Presence(client, engine, settings.kubernetes, changed.set)
