@@ -15,6 +15,7 @@ import pytest
 from shim.cni.conf import NetworkConfigList
 from shim.cni.errors import PluginError
 from shim.cni.runtime import Attachment, Runtime
+from tests import dhcp
 from tests.integration.host import addresses, footprint, links, run
 
 LEASES = "{leases}"
@@ -114,23 +115,14 @@ def uplink() -> Iterator[None]:
 
 
 @pytest.fixture
-def dhcp(tmp_path: Path, plugin_path: Path) -> Iterator[DHCP]:
-    """The dhcp plugin's daemon, and a DHCP server on the bridge `cni-dhcp0`."""
-    settings = tmp_path / "udhcpd.conf"
-    settings.write_text(
-        "interface cni-dhcp0\nstart 10.113.0.10\nend 10.113.0.50\noption subnet 255.255.255.0\n"
-        f"option lease 3600\nlease_file {tmp_path}/leases\npidfile {tmp_path}/pid\n"
-    )
-    (tmp_path / "leases").touch()
-    run("ip", "link", "add", "cni-dhcp0", "type", "bridge")
-    run("ip", "address", "add", "10.113.0.1/24", "dev", "cni-dhcp0")
-    run("ip", "link", "set", "cni-dhcp0", "up")
+def dhcp_daemon(tmp_path: Path, plugin_path: Path) -> Iterator[DHCP]:
+    """The dhcp plugin's daemon, and a DHCP server on a bridge."""
+    for command in dhcp.MAKE_BRIDGE:
+        run(*command)
     socket = tmp_path / "dhcp.sock"
-    daemon = [str(plugin_path / "dhcp"), "daemon", "-socketpath", str(socket)]
-    server = ["busybox", "udhcpd", "-f", "-a", "10", str(settings)]
     with (
-        subprocess.Popen(daemon, stderr=subprocess.PIPE, text=True) as leasing,
-        subprocess.Popen(server) as serving,
+        subprocess.Popen(dhcp.daemon(plugin_path, socket), stderr=subprocess.PIPE, text=True) as leasing,
+        subprocess.Popen(dhcp.server(tmp_path)) as serving,
     ):
         while not socket.exists():
             assert leasing.poll() is None
@@ -138,7 +130,7 @@ def dhcp(tmp_path: Path, plugin_path: Path) -> Iterator[DHCP]:
         yield DHCP(socket, leasing.stderr)
         leasing.kill()
         serving.kill()
-    run("ip", "link", "delete", "cni-dhcp0")
+    run(*dhcp.REMOVE_BRIDGE)
 
 
 @pytest.fixture
@@ -209,10 +201,10 @@ async def test_check_finds_a_link_that_somebody_took_down_or_away(
 
 
 async def test_a_lease_of_a_dhcp_server_is_taken_confirmed_and_given_back(
-    runtime: Runtime, sandbox: Path, leases: Path, dhcp: DHCP
+    runtime: Runtime, sandbox: Path, leases: Path, dhcp_daemon: DHCP
 ) -> None:
-    ipam = {"type": "dhcp", "daemonSocketPath": str(dhcp.socket)}
-    plugins = [{"type": "bridge", "bridge": "cni-dhcp0", "ipam": ipam}]
+    ipam = {"type": "dhcp", "daemonSocketPath": str(dhcp_daemon.socket)}
+    plugins = [{"type": "bridge", "bridge": dhcp.BRIDGE, "ipam": ipam}]
     value = {"cniVersion": "1.0.0", "name": "leased", "plugins": plugins}
     network = NetworkConfigList.from_json(value, "leased")
     attachment = Attachment("container", str(sandbox), "eth0")
@@ -228,7 +220,7 @@ async def test_a_lease_of_a_dhcp_server_is_taken_confirmed_and_given_back(
 
     assert footprint(leases) == before
     assert "eth0" not in links(sandbox)
-    assert any("container/leased/eth0: releasing lease" in line for line in dhcp.log)
+    assert any("container/leased/eth0: releasing lease" in line for line in dhcp_daemon.log)
 
 
 @pytest.mark.parametrize("plugin_path", ["newest"], indirect=True)  # older sets do not have it
