@@ -39,6 +39,12 @@ test: root python ## Run everything: lint, unit, integration, and both engines (
 test-unit: $(READY) ## Run the tests that need neither root nor an engine
 	$(BIN)/pytest tests/unit tests/conformance --numprocesses=2
 
+.PHONY: test-matrix
+test-matrix: root python ## Run every chain of plugins on both engines (root, Debian 12; a part of `test`)
+	@$(PYTHON) -m lab.setup test
+	@$(MAKE) --no-print-directory $(READY)
+	$(BIN)/pytest tests/e2e/matrix --numprocesses=2
+
 .PHONY: lint
 lint: $(READY) ## Check style, types and import contracts
 	$(BIN)/ruff check

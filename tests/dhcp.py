@@ -1,30 +1,26 @@
-"""A DHCP server on a bridge, and the daemon of the dhcp plugin, as the commands that run them."""
+"""A DHCP server, and the daemon of the dhcp plugin, as the commands that run them."""
 
 from pathlib import Path
 
-BRIDGE = "cni-dhcp0"
-ROUTER = "10.113.0.1"
-FIRST = "10.113.0.10"
-"""The first address that the server gives."""
 
-MAKE_BRIDGE = (
-    ("ip", "link", "add", BRIDGE, "type", "bridge"),
-    ("ip", "address", "add", f"{ROUTER}/24", "dev", BRIDGE),
-    ("ip", "link", "set", BRIDGE, "up"),
-)
-REMOVE_BRIDGE = ("ip", "link", "delete", BRIDGE)
+def server(folder: Path, link: str, *, renewal: int = 1800) -> list[str]:
+    """A server for 10.113.0.0/24 on a link, which keeps its files in `folder`.
 
-
-def server(folder: Path, *, lease: int = 3600) -> list[str]:
-    """The server on the bridge, which keeps its files in `folder`; `lease` in seconds."""
+    Clients have to renew a lease after `renewal` seconds, long before its end.
+    """
     settings = folder / "udhcpd.conf"
     settings.write_text(
-        f"interface {BRIDGE}\nstart {FIRST}\nend 10.113.0.50\noption subnet 255.255.255.0\n"
-        f"option router {ROUTER}\noption lease {lease}\nmin_lease {min(lease, 60)}\n"
-        f"lease_file {folder}/leases\npidfile {folder}/pid\n"
+        f"interface {link}\nstart 10.113.0.10\nend 10.113.0.50\noption subnet 255.255.255.0\n"
+        f"option router 10.113.0.1\noption lease 3600\noption 0x3a {renewal:08x}\n"
+        f"lease_file {leases(folder)}\npidfile {folder}/pid\n"
     )
-    (folder / "leases").touch()
+    leases(folder).touch()
     return ["busybox", "udhcpd", "-f", "-a", "10", str(settings)]
+
+
+def leases(folder: Path) -> Path:
+    """Where the server writes its leases, for `dumpleases`, when SIGUSR1 tells it to."""
+    return folder / "leases"
 
 
 def daemon(plugin_path: Path, socket: Path) -> list[str]:

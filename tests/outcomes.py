@@ -13,7 +13,7 @@ class Outcomes:
     """A plugin of pytest that writes a page at the end of a run, when `--NAME FILE` says where.
 
     `render` makes the page out of the worst outcome of each test's parts, by the name that `key` gives a
-    test.
+    test; behind that of a subtest is its message.
     """
 
     def __init__(self, name: str, render: Callable[[dict[str, str]], str], key: Callable[[str], str]) -> None:
@@ -25,6 +25,8 @@ class Outcomes:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the outcome, also that of a test in another process."""
         test = self._key(report.nodeid)
+        if isinstance(report, pytest.SubtestReport):
+            test += f" {report.context.msg}"
         if not report.passed or (report.when == "call" and test not in self._outcomes):
             self._outcomes[test] = report.outcome
 

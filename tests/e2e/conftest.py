@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lab import newest
 from lab.cluster import SERVER, Cluster
 from lab.engine import Engine
 from lab.footprint import Footprint, engine_footprint, host_footprint, plugin_bridges
@@ -16,6 +17,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.clusters import NODE, definition, ready_cluster
 from tests.e2e.flags import Verdict, rendered, rows
+from tests.e2e.matrix import page
+from tests.e2e.matrix.columns import NEW_PLUGINS, PLUGINS
 from tests.outcomes import Outcomes
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -34,6 +37,9 @@ _ADDRESSES = itertools.count(11)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--flag-table", type=Path, help="write the table of docker's flags to this file")
+    parser.addoption(
+        "--fidelity-table", type=Path, help="write the table of what containers get to this file"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,6 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
             lambda outcomes: rendered(rows(), outcomes),
             lambda test: _ENGINE.sub(r"[\1]", test.rpartition("tests/e2e/")[2]),
         )
+    )
+    config.pluginmanager.register(
+        Outcomes("fidelity_table", page.rendered, lambda test: test[test.find("[") :])
     )
 
 
@@ -258,6 +267,24 @@ def node_shim(session_engine: Engine, conf_dir: Path, node_settings: dict[str, A
     session_engine.stop_shim()
     session_engine.start_shim(_conf_dirs(conf_dir), kubernetes=node_settings)
     yield
+    session_engine.stop_shim()
+    session_engine.start_shim(_conf_dirs(conf_dir))
+
+
+@pytest.fixture(scope="module", params=PLUGINS)
+def plugin_path(
+    request: pytest.FixtureRequest,
+    session_engine: Engine,
+    conf_dir: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Path]:
+    """The folder of a set of plugins, which the shim runs as long as a module of tests runs."""
+    path = Path("/usr/lib/cni")
+    if request.param == NEW_PLUGINS:
+        path = newest.plugins(newest.root(), tmp_path_factory.mktemp("newest") / "plugins")
+    session_engine.stop_shim()
+    session_engine.start_shim(_conf_dirs(conf_dir), plugin_path=[str(path)])
+    yield path
     session_engine.stop_shim()
     session_engine.start_shim(_conf_dirs(conf_dir))
 

@@ -116,13 +116,14 @@ def uplink() -> Iterator[None]:
 
 @pytest.fixture
 def dhcp_daemon(tmp_path: Path, plugin_path: Path) -> Iterator[DHCP]:
-    """The dhcp plugin's daemon, and a DHCP server on a bridge."""
-    for command in dhcp.MAKE_BRIDGE:
-        run(*command)
+    """The dhcp plugin's daemon, and a DHCP server on the bridge `cni-dhcp0`."""
+    run("ip", "link", "add", "cni-dhcp0", "type", "bridge")
+    run("ip", "address", "add", "10.113.0.1/24", "dev", "cni-dhcp0")
+    run("ip", "link", "set", "cni-dhcp0", "up")
     socket = tmp_path / "dhcp.sock"
     with (
         subprocess.Popen(dhcp.daemon(plugin_path, socket), stderr=subprocess.PIPE, text=True) as leasing,
-        subprocess.Popen(dhcp.server(tmp_path)) as serving,
+        subprocess.Popen(dhcp.server(tmp_path, "cni-dhcp0")) as serving,
     ):
         while not socket.exists():
             assert leasing.poll() is None
@@ -130,7 +131,7 @@ def dhcp_daemon(tmp_path: Path, plugin_path: Path) -> Iterator[DHCP]:
         yield DHCP(socket, leasing.stderr)
         leasing.kill()
         serving.kill()
-    run(*dhcp.REMOVE_BRIDGE)
+    run("ip", "link", "delete", "cni-dhcp0")
 
 
 @pytest.fixture
@@ -204,7 +205,7 @@ async def test_a_lease_of_a_dhcp_server_is_taken_confirmed_and_given_back(
     runtime: Runtime, sandbox: Path, leases: Path, dhcp_daemon: DHCP
 ) -> None:
     ipam = {"type": "dhcp", "daemonSocketPath": str(dhcp_daemon.socket)}
-    plugins = [{"type": "bridge", "bridge": dhcp.BRIDGE, "ipam": ipam}]
+    plugins = [{"type": "bridge", "bridge": "cni-dhcp0", "ipam": ipam}]
     value = {"cniVersion": "1.0.0", "name": "leased", "plugins": plugins}
     network = NetworkConfigList.from_json(value, "leased")
     attachment = Attachment("container", str(sandbox), "eth0")

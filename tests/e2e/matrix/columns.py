@@ -1,0 +1,39 @@
+"""The columns of the matrix, and the words for what becomes of a property in them."""
+
+from dataclasses import dataclass
+
+HANDOVER, INPLACE = "handover", "inplace"
+MODES = (HANDOVER,)
+"""The modes that the shim takes; the cells of `INPLACE` are run once it is among them."""
+
+OLD_ENGINE, NEW_ENGINE = "20.10", "newest"
+ENGINES = (OLD_ENGINE, NEW_ENGINE)
+"""As `session_engine` is parametrised by them."""
+
+OLD_PLUGINS, NEW_PLUGINS = "1.1.1", "1.9.1"
+PLUGINS = (OLD_PLUGINS, NEW_PLUGINS)
+"""As `plugin_set` is parametrised by them."""
+
+CARRIED = "carried"
+REPLAYED = "replayed"
+LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Where a container is run."""
+
+    engine: str
+    mode: str
+    plugins: str
+
+    @property
+    def is_hot_plugged(self) -> bool:
+        """Whether the network is connected to a running container.
+
+        Old engines have no sandbox before that in which a chain could run.
+        """
+        return self.mode == INPLACE and self.engine == OLD_ENGINE
+
+
+COLUMNS = tuple(Column(engine, mode, plugins) for engine in ENGINES for mode in MODES for plugins in PLUGINS)

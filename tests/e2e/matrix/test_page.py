@@ -1,0 +1,25 @@
+"""The committed table of what containers get says what the tests say."""
+
+from pathlib import Path
+
+from tests.e2e.matrix.cases import CASES
+from tests.e2e.matrix.expected import LOSSES
+from tests.e2e.matrix.page import all_passed, rendered
+
+_PAGE = Path(__file__).parents[3] / "docs/fidelity.md"
+
+
+def test_the_table_is_what_the_tests_say() -> None:
+    """A test that fails makes the run fail, so all that a committed table may tell is what passed."""
+    assert _PAGE.read_text() == rendered(all_passed())
+
+
+def test_each_loss_is_of_a_property_that_a_case_has() -> None:
+    properties = {(case.name, item.name) for case in CASES for item in case.all_properties()}
+    assert {(loss.case, loss.property) for loss in LOSSES} <= properties
+
+
+def test_each_property_of_a_case_has_a_name_of_its_own() -> None:
+    for case in CASES:
+        names = [item.name for item in case.all_properties()]
+        assert sorted(set(names)) == sorted(names)
