@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from lab import image
 from lab.engine import IMAGE, Engine
+
+from tests.e2e.podman import create, podman
 
 # Podman is this machine's own, as is Docker 20.10, so both run the same plugins.
 pytestmark = pytest.mark.parametrize("session_engine", ["20.10"], indirect=True, scope="session")
@@ -18,9 +19,6 @@ _NETWORK = "shared"
 _GATEWAY = "10.99.0.1"
 _SUBNET = "10.99.0.0/27"
 """Small, so that 200 starts go round its 29 addresses several times."""
-
-_MACHINES_OWN = ("/dev/shm", "/var/cache")
-"""Folders that podman writes to, and that are not the room's own."""
 
 _ROUNDS = 20
 _EACH = 5
@@ -64,55 +62,23 @@ def docker_container(engine: Engine, network: str) -> Callable[[str], Container]
     def client(*arguments: str) -> str:
         return engine.docker(*arguments).stdout
 
-    def create(name: str) -> Container:
+    def make(name: str) -> Container:
         client("create", "--name", name, "--network", network, IMAGE, "sleep", "600")
         return Container(client, name)
 
-    return create
+    return make
 
 
 @pytest.fixture
 def podman_container(engine: Engine, conf_dir: Path, network: str) -> Iterator[Callable[[str], Container]]:
-    """Makes a container of podman's on the network, to be started; podman reads the shim's conflists."""
-    folder, run = engine.folder / "podman", Path("/run/podman")
-    folder.mkdir()
-    settings = folder / "containers.conf"
-    settings.write_text(f"""
-        [network]
-        network_backend = "cni"
-        network_config_dir = "{conf_dir}"
-        cni_plugin_dirs = ["{engine.plugin_path}"]
-        [engine]
-        runtime = "runc"
-        cgroup_manager = "cgroupfs"
-        events_logger = "file"
-        [containers]
-        log_driver = "none"
-        default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-    """)
-    # Podman insists that the file exists which the client of Docker here does without.
-    environment = ["env", "--unset=DOCKER_CONFIG", f"CONTAINERS_CONF={settings}"]
-    places: list[str | Path] = ["--root", folder / "root", "--runroot", run, "--tmpdir", run / "tmp"]
+    """Makes a container of podman's on the network, to be started."""
+    with podman(engine, conf_dir) as client:
 
-    def client(*arguments: str) -> str:
-        command = [*environment, "podman", *places, "--storage-driver", "overlay", *arguments]
-        return engine.run(command).stdout
+        def make(name: str) -> Container:
+            create(client, engine, name, network)
+            return Container(client, name)
 
-    for place in _MACHINES_OWN:
-        engine.run(["mount", "-t", "tmpfs", "tmpfs", place])
-    archive = folder / "busybox.tar"
-    archive.write_bytes(image.archive())
-    client("import", "--change", "ENV PATH=/bin", str(archive), IMAGE)
-    own_cgroup = ["--cgroup-parent", f"/{engine.cgroup}"]
-
-    def create(name: str) -> Container:
-        client("create", "--name", name, "--network", network, *own_cgroup, IMAGE, "sleep", "600")
-        return Container(client, name)
-
-    yield create
-    client("rm", "--all", "--force", "--time", "0")
-    engine.run(["umount", "--lazy", *_MACHINES_OWN])  # podman cleans up behind its containers for a while
-    engine.run(["rm", "-r", folder, run])
+        yield make
 
 
 def test_both_lease_from_one_store_and_their_containers_reach_each_other(

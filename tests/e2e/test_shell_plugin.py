@@ -36,12 +36,16 @@ def logged(
 
 
 @pytest.fixture
-def cni(engine: Engine, logged: str) -> Cni:
+def cni(engine: Engine, logged: str) -> Iterator[Cni]:
     """Runs `cnm-cni cni ACTION` with the same folders."""
     environment = {"CNI_PATH": f"{engine.plugin_path}:{_EXAMPLE}", "NETCONFPATH": str(_EXAMPLE)}
-    return lambda action, check=True: engine.run(
-        engine.shim_command("cni", action, logged, _SANDBOX), environment=environment, check=check
-    )
+
+    def run(action: str, *, check: bool = True) -> CompletedProcess[str]:
+        command = engine.shim_command("cni", action, logged, _SANDBOX)
+        return engine.run(command, environment=environment, check=check)
+
+    yield run
+    run("del")  # what a failing test has left
 
 
 def test_it_has_fifteen_lines_at_most() -> None:
