@@ -6,9 +6,10 @@ they run, so that looking stays quick.
 
 import argparse
 import asyncio
+import math
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     endpoint = _add_looking(commands, "endpoint", "the containers' attachments to them", show=True)
     _add_check(endpoint)
     _add_resolve(commands)
+    _add_trace(commands)
     _add_cni(commands)
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(run=_version)
@@ -133,6 +135,27 @@ def _add_resolve(commands: "_Commands") -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     _add_flags(parser, ("--state-dir", "--docker-socket", "--kubeconfig", "--node"))
     parser.set_defaults(run=_resolve)
+
+
+def _add_trace(commands: "_Commands") -> None:
+    parser = commands.add_parser(
+        "trace",
+        help="record what the daemon does, and draw it",
+        description="Record every call of the engine, every plugin run and all else that the daemon does, "
+        "as JSON lines, until Ctrl-C. The daemon need not be restarted. Secrets are left out.",
+        allow_abbrev=False,
+    )
+    _add_extent(parser)
+    _add_flags(parser, ("--run-dir",))
+    parser.set_defaults(run=_trace)
+
+
+def _add_extent(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write (default: stdout)")
+    parser.add_argument(
+        "--for", dest="seconds", type=_positive(float), metavar="SECONDS", help="stop after that time"
+    )
+    parser.add_argument("--count", type=_positive(int), metavar="N", help="stop after N calls of the engine")
 
 
 def _add_cni(commands: "_Commands") -> None:
@@ -201,6 +224,21 @@ def _resolve(arguments: argparse.Namespace) -> None:
     print(asyncio.run(lookup.resolve(_settings(arguments), arguments.wanted, as_json=arguments.json)))
 
 
+def _trace(arguments: argparse.Namespace) -> None:
+    from shim.trace import feed, recording
+
+    socket = _settings(arguments).run_dir / feed.NAME
+    extent = recording.Extent(arguments.seconds, arguments.count)
+
+    async def trace() -> None:
+        with recording.Recorder(arguments.output, extent) as recorder:
+            await recording.record(socket, recorder)
+            if arguments.output:
+                print(f"{arguments.output}: {recorder}", file=sys.stderr)
+
+    asyncio.run(trace())
+
+
 def _cni(arguments: argparse.Namespace) -> None:
     from shim import cni_command
 
@@ -214,6 +252,17 @@ def _cni(arguments: argparse.Namespace) -> None:
         if arguments.json:
             sys.stdout.write(cni_command.failure(error))
         raise
+
+
+def _positive(kind: type[float]) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        number = kind(text)
+        if not 0 < number < math.inf:
+            raise ValueError(text)
+        return number
+
+    read.__name__ = kind.__name__  # as argparse names it in an error
+    return read
 
 
 def _version(_arguments: argparse.Namespace) -> None:

@@ -16,8 +16,10 @@ from aiohttp import web
 
 from shim.config import Settings
 from shim.errors import ShimError
+from shim.listening import listening
 from shim.parts import Work, assembled
 from shim.server import application
+from shim.trace import feed
 
 _log = logging.getLogger(__name__)
 
@@ -41,8 +43,14 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    with _lock(settings.listen), _listen(settings.listen) as listener:
-        async with assembled(settings) as (driver, ipam_driver, works):
+    with (
+        _lock(settings.listen),
+        listening(settings.listen, cure="give another --socket") as listener,
+    ):
+        async with (
+            feed.serving(settings.run_dir, {"of": "daemon", "driver": settings.driver_name}),
+            assembled(settings) as (driver, ipam_driver, works),
+        ):
             runner = web.AppRunner(
                 application(driver, ipam_driver),
                 keepalive_timeout=_KEEP_ALIVE,
@@ -101,28 +109,6 @@ def _lock(path: Path) -> Iterator[None]:
     finally:
         lock.unlink(missing_ok=True)
         os.close(file)
-
-
-@contextlib.contextmanager
-def _listen(path: Path) -> Iterator[socket.socket]:
-    """A listening socket of mode 0600; one that a dead instance left behind is replaced."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    mask = os.umask(0o177)
-    try:
-        path.unlink(missing_ok=True)
-        listener.bind(str(path))
-    except OSError as error:
-        listener.close()
-        raise ShimError(
-            f"{path}: cannot listen: {error.strerror or error}", cure="give another --socket"
-        ) from error
-    finally:
-        os.umask(mask)
-    try:
-        yield listener
-    finally:
-        listener.close()
-        path.unlink(missing_ok=True)
 
 
 def _longest_call(settings: Settings) -> float:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
+from shim import spans
 from shim.errors import InvalidRequestError, UnavailableError
 from shim.model import EndpointID, NetworkID
 
@@ -92,6 +93,10 @@ class Engine:
         return found[0]
 
     async def _get(self, path: str, **query: str) -> Any:
+        with spans.span(spans.Kind.ENGINE, f"GET {path}", query=query) as span:
+            return await self._ask(path, query, span)
+
+    async def _ask(self, path: str, query: Mapping[str, str], span: spans.Span) -> Any:
         timeout = aiohttp.ClientTimeout(total=self._deadline)
         connector = aiohttp.UnixConnector(path=str(self._socket))
         try:
@@ -99,6 +104,7 @@ class Engine:
                 aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
                 session.get(f"http://docker{path}", params=query) as response,
             ):
+                span.tell(status=response.status)
                 if response.status == HTTPStatus.NOT_FOUND:
                     raise InvalidRequestError(
                         f"the Docker engine knows no {path.lstrip('/')}",

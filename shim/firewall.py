@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_interface
 
+from shim import spans
 from shim.errors import ShimError
 from shim.model import EndpointID, PortMapping
 
@@ -72,6 +73,11 @@ async def _change(program: str, rules: Iterable[str]) -> None:
 
 
 async def _run(*command: str, stdin: str = "") -> str:
+    with spans.span(spans.Kind.KERNEL, " ".join(command), input=stdin):
+        return await _output(command, stdin)
+
+
+async def _output(command: Sequence[str], stdin: str) -> str:
     def run() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command, input=stdin, capture_output=True, text=True, timeout=2 * _WAIT, check=False

@@ -11,10 +11,11 @@ from typing import Any
 
 from aiohttp import web
 
-from shim import telemetry
+from shim import spans, telemetry
 from shim.driver import Driver
 from shim.errors import InvalidRequestError, ShimError, one_line
 from shim.ipam import IpamDriver
+from shim.spans import Span
 from shim.wire.protocol import CALLS, CONTENT_TYPE, Call, Request, Response, error_envelope
 
 _log = logging.getLogger(__name__)
@@ -35,19 +36,21 @@ def application(driver: Driver, ipam_driver: IpamDriver) -> web.Application:
 
 def _handler(call: Call, method: _Method) -> _Handler:
     async def handle(request: web.Request) -> web.Response:
-        with telemetry.call(call.name) as record:
+        with telemetry.call(call.name, request.path) as record:
             try:
-                response = await method(call.decode(await _body(request)))
-                return _answer(HTTPStatus.OK, response.to_json())
+                body = await _body(request)
+                record.span.tell(request=body)
+                response = await method(call.decode(body))
+                return _answer(record.span, HTTPStatus.OK, response.to_json())
             except ShimError as error:
                 record.error = str(error)
-                return _answer(error.status, error_envelope(str(error)))
+                return _answer(record.span, error.status, error_envelope(str(error)))
             except Exception as error:  # noqa: BLE001 - whatever it is, it must reach the user as one line
                 _log.exception("%s failed in a way the shim does not foresee", call.name)
                 record.error = one_line(
                     f"internal error in the CNI driver: {error!r} (its log has the details)"
                 )
-                return _answer(HTTPStatus.INTERNAL_SERVER_ERROR, error_envelope(record.error))
+                return _answer(record.span, HTTPStatus.INTERNAL_SERVER_ERROR, error_envelope(record.error))
 
     return handle
 
@@ -60,10 +63,12 @@ async def _body(request: web.Request) -> bytes:
 
 
 async def _unknown(request: web.Request) -> web.Response:
-    return _answer(
-        HTTPStatus.NOT_FOUND, error_envelope(one_line(f"the CNI driver has no call {request.path}"))
-    )
+    with spans.span(spans.Kind.CALL, request.path.rpartition(".")[2], path=request.path) as span:
+        span.error = one_line(f"the CNI driver has no call {request.path}")
+        return _answer(span, HTTPStatus.NOT_FOUND, error_envelope(span.error))
 
 
-def _answer(status: HTTPStatus, body: Any) -> web.Response:
-    return web.json_response(body, status=status, content_type=CONTENT_TYPE)
+def _answer(span: Span, status: HTTPStatus, body: Any) -> web.Response:
+    response = web.json_response(body, status=status, content_type=CONTENT_TYPE)
+    span.tell(status=status.value, answer=response.body)
+    return response

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from shim import spans
 from shim.errors import one_line
+from shim.spans import Kind, Span
 
 _log = logging.getLogger("shim.calls")
 
@@ -24,6 +26,7 @@ class CallRecord:
     """One call under way, and what it ran."""
 
     name: str
+    span: Span
     subject: str = ""
     """What the call is about: network or `network/endpoint`, IDs shortened as docker shows them."""
     error: str = ""
@@ -34,21 +37,27 @@ _current: ContextVar[CallRecord | None] = ContextVar("call", default=None)
 
 
 @contextmanager
-def call(name: str) -> Iterator[CallRecord]:
-    """Record a call from here to the end of the block, then log it with its plugin runs."""
-    record = CallRecord(name)
-    token = _current.set(record)
-    start = time.perf_counter()
-    try:
-        yield record
-    finally:
-        _current.reset(token)
-        took = time.perf_counter() - start
-        line = " ".join(filter(None, (record.name, record.subject, f"{took * 1000:.1f} ms")))
-        _log.log(
-            logging.ERROR if record.error else logging.INFO,
-            "\n".join([line + (f": {record.error}" if record.error else ""), *record.runs]),
-        )
+def call(name: str, path: str = "") -> Iterator[CallRecord]:
+    """Record a call from here to the end of the block, then log it with its plugin runs.
+
+    `path` is where the engine has sent it; without one the daemon acts of its own accord.
+    """
+    kind, details = (Kind.CALL, {"path": path}) if path else (Kind.WORK, {})
+    with spans.span(kind, name, **details) as span:
+        record = CallRecord(name, span)
+        token = _current.set(record)
+        start = time.perf_counter()
+        try:
+            yield record
+        finally:
+            _current.reset(token)
+            span.error = record.error
+            took = time.perf_counter() - start
+            line = " ".join(filter(None, (record.name, record.subject, f"{took * 1000:.1f} ms")))
+            _log.log(
+                logging.ERROR if record.error else logging.INFO,
+                "\n".join([line + (f": {record.error}" if record.error else ""), *record.runs]),
+            )
 
 
 def about(subject: str) -> None:
@@ -56,6 +65,7 @@ def about(subject: str) -> None:
     record = _current.get()
     if record is not None:
         record.subject = one_line(subject)
+        record.span.tell(subject=record.subject)
 
 
 def plugin_ran(plugin: str, command: str, seconds: float, outcome: str = "") -> None:

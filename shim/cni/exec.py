@@ -15,8 +15,9 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, Any, Self, cast
 
+from shim import spans
 from shim.cni.errors import PluginError, ResultError
 from shim.cni.members import Members, parse
 
@@ -77,15 +78,24 @@ class Exec:
         run = _Run(path, environment["CNI_COMMAND"], network)
         start = time.perf_counter()
         outcome = "cancelled"
-        try:
-            answer = await run.answer(environment, stdin, deadline)
-            outcome = ""
-        except PluginError as error:
-            outcome = str(error)
-            raise
-        finally:
-            self._observer(path.name, run.command, time.perf_counter() - start, outcome)
+        with spans.span(spans.Kind.PLUGIN, path.name, **_asked(path, environment, stdin, network)) as span:
+            try:
+                answer = await run.answer(environment, stdin, deadline)
+                outcome = ""
+            except PluginError as error:
+                outcome = str(error)
+                raise
+            finally:
+                self._observer(path.name, run.command, time.perf_counter() - start, outcome)
+            span.tell(result=answer)
         return answer
+
+
+def _asked(path: Path, environment: Mapping[str, str], stdin: bytes, network: str) -> dict[str, Any]:
+    """What a plugin is asked for, as a trace tells it."""
+    parameters = ("command", "containerid", "ifname", "netns", "args")
+    values = {name: environment.get(f"CNI_{name.upper()}", "") for name in parameters}
+    return {"path": str(path), "network": network, **values, "config": stdin}
 
 
 class _Run:

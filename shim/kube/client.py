@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 
+from shim import spans
 from shim.kube.access import Access
 from shim.kube.errors import KubeError, NotFoundError
 from shim.kube.lists import ListReader
@@ -193,6 +194,30 @@ class Client:
         **options: Any,
     ) -> aiohttp.ClientResponse:
         """Raises `_OutdatedError` when another attempt, with the credentials as they are now, may help."""
+        body = options.get("body")
+        name = names[0] if names else (body or {}).get("metadata", {}).get("name", "")
+        shown = "watch" if options.get("watch") else verb
+        with spans.span(
+            spans.Kind.KUBERNETES,
+            " ".join(filter(None, (shown, resource.plural, name, subresource.lstrip("_")))),
+            namespace=namespace,
+            selector=options.get("label_selector") or "",
+            request=body,
+        ) as span:
+            return await self._request(
+                span, verb, resource, namespace, *names, subresource=subresource, **options
+            )
+
+    async def _request(
+        self,
+        span: spans.Span,
+        verb: str,
+        resource: Resource,
+        namespace: str,
+        *names: str,
+        subresource: str,
+        **options: Any,
+    ) -> aiohttp.ClientResponse:
         api = await self._sessions.current()
         scope = "namespaced_custom_object" if namespace else "custom_object_for_all_namespaces"
         place = (namespace, resource.plural) if namespace else (resource.plural,)
@@ -205,6 +230,7 @@ class Client:
             if not self._sessions.is_current(api):  # closed meanwhile, for newer credentials
                 raise _OutdatedError(f"{self}: {_reason(error)}") from error
             raise self._unreached(error) from error
+        span.tell(status=response.status)
         if response.status == HTTPStatus.UNAUTHORIZED:
             refusal = await self._refused(response, resource)
             if self._sessions.is_current(api):

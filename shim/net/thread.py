@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from pyroute2.netlink.exceptions import NetlinkError
 
+from shim import spans
 from shim.errors import ShimError
 from shim.net import libc, netlink
 
@@ -36,11 +37,17 @@ class NetlinkThread:
 
         The work runs to its end even when the caller is cancelled. Raises `KernelError`.
         """
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except (NetlinkError, OSError) as error:
-            reason = error.args[-1] if isinstance(error, NetlinkError) else netlink.reason(error)
-            raise KernelError(f"cannot {what}: {reason}", cure="does the shim run as root?") from error
+        with spans.span(spans.Kind.KERNEL, what) as span:
+
+            def take_turn() -> _T:
+                span.begin()
+                return work()
+
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._thread, take_turn)
+            except (NetlinkError, OSError) as error:
+                reason = error.args[-1] if isinstance(error, NetlinkError) else netlink.reason(error)
+                raise KernelError(f"cannot {what}: {reason}", cure="does the shim run as root?") from error
 
     def close(self) -> None:
         """Finish what is under way and end the thread."""

@@ -11,6 +11,8 @@ import yaml
 from shim import config
 from shim.definitions import conflist
 from shim.kube.objects import Binding, definition_from_json
+from shim.spans import Kind, Span
+from shim.trace.lines import Epoch, span_line
 
 _REPOSITORY = Path(__file__).parents[2]
 _TEXT = (_REPOSITORY / "docs" / "kubernetes.md").read_text()
@@ -41,3 +43,13 @@ def test_objects_in_the_text_are_what_the_shim_reads() -> None:
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"examples/[\w./-]*\w", _TEXT))))
 def test_files_named_in_the_text_exist(path: str) -> None:
     assert (_REPOSITORY / path).exists()
+
+
+def test_the_lines_of_traces_in_the_text_have_the_members_that_are_written_and_every_kind_is_shown() -> None:
+    text = (_REPOSITORY / "docs" / "trace.md").read_text()
+    examples = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.DOTALL)]
+    common = [*json.loads(span_line(Span(1, Kind.CALL, "Join"), Epoch()))]
+
+    assert [line["kind"] for line in examples] == ["trace", "lost", "end", *Kind]
+    for line in examples[3:]:
+        assert [*line][: len(common)] == common

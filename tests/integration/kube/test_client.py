@@ -1,6 +1,7 @@
 """The client against a real API server: its verbs, its errors, and credentials that change meanwhile."""
 
 import base64
+import contextlib
 import json
 import os
 import stat
@@ -12,12 +13,14 @@ import pytest
 from lab.certificates import Authority
 from lab.cluster import ADDRESS, SERVER, Cluster, client_certificate
 
+from shim import spans
 from shim.kube import client as client_module
 from shim.kube import sessions
 from shim.kube.access import Kubeconfig, TokenAccess
 from shim.kube.client import Client
 from shim.kube.errors import UNREACHED, AccessError, KubeError
 from shim.kube.objects import DEFINITIONS, DOCKER_NETWORKS, LEASES, Resource
+from shim.spans import Kind, Span
 from tests.clusters import NODE, definition
 from tests.integration.kube.conftest import Clients
 
@@ -54,6 +57,30 @@ async def test_an_object_is_created_changed_seen_and_deleted(client: Client) -> 
     await client.delete(DOCKER_NETWORKS, "team-a", "web")
     assert await all_of(client, DOCKER_NETWORKS) == []
     await client.delete(DOCKER_NETWORKS, "team-a", "web")
+
+
+async def test_each_request_is_traced_with_what_it_is_about_and_its_outcome(client: Client) -> None:
+    seen: list[Span] = []
+    with spans.listening(seen.append):
+        await client.create(DOCKER_NETWORKS, binding())
+        await client.patch_status(DOCKER_NETWORKS, "team-a", "web", {"endpointCount": 3})
+        await client.delete(DOCKER_NETWORKS, "team-a", "web")
+        assert await client.get(DEFINITIONS, "team-a", "nothing") is None
+        version = await client.list(DEFINITIONS, "", lambda _: None)
+        async with contextlib.aclosing(client.watch(DEFINITIONS, "", version)) as events:
+            await anext(events)
+
+    assert {span.kind for span in seen} == {Kind.KUBERNETES}
+    assert [(span.name, span.details["namespace"], span.details["status"]) for span in seen] == [
+        ("create dockernetworks web", "team-a", 201),
+        ("patch dockernetworks web status", "team-a", 200),
+        ("delete dockernetworks web", "team-a", 200),
+        ("get network-attachment-definitions nothing", "team-a", 404),
+        ("list network-attachment-definitions", "", 200),
+        ("watch network-attachment-definitions", "", 200),
+    ]
+    assert seen[0].details["request"] == binding()
+    assert [bool(span.error) for span in seen] == [False, False, False, True, False, False]
 
 
 @pytest.mark.parametrize(("from_cache", "requests"), [(False, 3), (True, 1)])
