@@ -148,6 +148,17 @@ def _add_trace(commands: "_Commands") -> None:
     _add_extent(parser)
     _add_flags(parser, ("--run-dir",))
     parser.set_defaults(run=_trace)
+    actions = parser.add_subparsers(title="commands", metavar="[COMMAND]")
+    draw = actions.add_parser(
+        "draw",
+        help="make a picture of a trace",
+        description="Draw a trace as a sequence diagram (SVG).",
+        allow_abbrev=False,
+    )
+    draw.add_argument("file", type=Path, metavar="FILE", help="the trace; - for stdin")
+    draw.add_argument("-o", "--output", type=Path, metavar="FILE", help="the picture (default: stdout)")
+    draw.add_argument("--title", default="", metavar="TEXT", help="what is written above it")
+    draw.set_defaults(run=_draw)
 
 
 def _add_extent(parser: argparse.ArgumentParser) -> None:
@@ -230,13 +241,16 @@ def _trace(arguments: argparse.Namespace) -> None:
     socket = _settings(arguments).run_dir / feed.NAME
     extent = recording.Extent(arguments.seconds, arguments.count)
 
-    async def trace() -> None:
-        with recording.Recorder(arguments.output, extent) as recorder:
-            await recording.record(socket, recorder)
-            if arguments.output:
-                print(f"{arguments.output}: {recorder}", file=sys.stderr)
+    recorder = recording.Recorder(arguments.output, extent)
+    asyncio.run(recording.record(socket, recorder))
+    if arguments.output:
+        print(f"{arguments.output}: {recorder}", file=sys.stderr)
 
-    asyncio.run(trace())
+
+def _draw(arguments: argparse.Namespace) -> None:
+    from shim.trace.drawing import files
+
+    files.draw_file(arguments.file, arguments.output, arguments.title)
 
 
 def _cni(arguments: argparse.Namespace) -> None:

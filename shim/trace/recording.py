@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from shim.errors import ShimError
 from shim.spans import Kind
@@ -32,7 +31,7 @@ class Extent:
 class Recorder:
     """Takes the lines of a trace, one after the other, and knows when there are enough.
 
-    Without a file they go to stdout. A context manager; raises `ShimError` when the file cannot be written.
+    Without a file they go to stdout.
     """
 
     def __init__(self, path: Path | None, extent: Extent) -> None:
@@ -45,19 +44,21 @@ class Recorder:
         self.lost = 0
         """How many spans are missing."""
 
-    def __enter__(self) -> Self:
+    @contextlib.contextmanager
+    def open(self) -> Iterator[None]:
+        """Take lines within the block. Raises `ShimError`."""
         if self._path is None:
             self._descriptor = sys.stdout.fileno()
-        else:
-            try:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-                self._descriptor = os.open(self._path, flags, 0o600)
-            except OSError as error:
-                raise self._unwritable(error) from error
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._path:
+            yield
+            return
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o600)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
+            yield
+        finally:
             os.close(self._descriptor)
 
     def __str__(self) -> str:
@@ -105,6 +106,14 @@ class Recorder:
 async def record(socket: Path, recorder: Recorder) -> None:
     """Record what the daemon behind its socket for traces does. Raises `ShimError`."""
     reader, writer = await _connect(socket)
+    try:
+        with recorder.open():
+            await _record(reader, writer, recorder)
+    finally:
+        writer.transport.abort()
+
+
+async def _record(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, recorder: Recorder) -> None:
     over = asyncio.create_task(recorder.over())
     reading = asyncio.create_task(_read(reader, recorder))
     try:
@@ -119,7 +128,6 @@ async def record(socket: Path, recorder: Recorder) -> None:
     finally:
         for task in (over, reading):
             task.cancel()
-        writer.transport.abort()
 
 
 async def _connect(socket: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -19,6 +19,8 @@ from tests.unit.standins import ENDPOINT_ID, NETWORK_ID, endpoint
 
 Capture = pytest.CaptureFixture[str]
 
+RECORDED = Path(__file__).parent / "trace" / "recorded" / "run.jsonl"
+
 
 @pytest.fixture(autouse=True)
 def no_kubernetes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,6 +257,71 @@ def test_a_reader_that_goes_away_makes_no_noise(state_dir: Path, unbuffered: str
     assert process.returncode == 1
 
 
+# Traces
+
+
+def test_a_trace_is_drawn_to_stdout_or_into_a_file(capsys: Capture, tmp_path: Path) -> None:
+    assert cli.main(["trace", "draw", str(RECORDED)]) == 0
+    drawn = capsys.readouterr().out
+    assert cli.main(["trace", "draw", str(RECORDED), "-o", str(tmp_path / "run.svg")]) == 0
+
+    assert drawn.startswith("<svg ")
+    assert (tmp_path / "run.svg").read_text() == drawn
+    assert capsys.readouterr().out == ""
+
+
+def test_a_picture_may_be_given_a_title(capsys: Capture) -> None:
+    assert cli.main(["trace", "draw", str(RECORDED), "--title", "docker run <web>"]) == 0
+
+    assert ">docker run &lt;web&gt;</title>" in capsys.readouterr().out
+
+
+def test_a_trace_is_read_from_stdin_too(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    with RECORDED.open() as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        assert cli.main(["trace", "draw", "-"]) == 0
+
+    assert capsys.readouterr().out.startswith("<svg ")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read: No such file or directory (record one with: cnm-cni trace -o FILE)"),
+        ("# A heading", "this is no trace (record one with: cnm-cni trace -o FILE)"),
+        ("\0\n", "line 1 is not JSON: Expecting value: "),
+    ],
+)
+def test_a_bad_file_is_one_line_with_its_cure(
+    capsys: Capture, tmp_path: Path, content: str | None, words: str
+) -> None:
+    file = tmp_path / "trace"
+    if content is not None:
+        file.write_text(content)
+
+    assert refused(capsys, "trace", "draw", str(file)).startswith(f"{file}: {words}")
+
+
+def test_a_picture_that_cannot_be_written_is_one_line_with_its_cure(capsys: Capture, tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "no" / "such.svg")
+    copy = tmp_path / "run.jsonl"
+    copy.write_bytes(RECORDED.read_bytes())
+
+    assert refused(capsys, "trace", "draw", str(RECORDED), "-o", nowhere) == (
+        f"{nowhere}: cannot be written: No such file or directory (give another -o)"
+    )
+    assert refused(capsys, "trace", "draw", str(copy), "-o", str(copy)) == (
+        f"{copy}: the picture would take the place of the trace (give another -o)"
+    )
+    assert copy.read_bytes() == RECORDED.read_bytes()
+
+
+def test_without_a_daemon_a_trace_is_one_line_with_its_cure(capsys: Capture, tmp_path: Path) -> None:
+    assert refused(capsys, "trace", "--run-dir", str(tmp_path)) == (
+        f"{tmp_path}/trace.sock: no daemon listens here (systemctl start cnm-cni, or give its --run-dir)"
+    )
+
+
 # What is no command
 
 
@@ -271,6 +338,11 @@ def test_a_reader_that_goes_away_makes_no_noise(state_dir: Path, unbuffered: str
         (["serve", "--sock", "/s"], "unrecognized arguments: --sock /s"),
         (["network", "ls", "--socket", "/s"], "unrecognized arguments: --socket /s"),
         (["serve", "--add-deadline", "soon"], "argument --add-deadline: invalid float value: 'soon'"),
+        (["trace", "--for", "0"], "argument --for: invalid float value: '0'"),
+        (["trace", "--for", "inf"], "argument --for: invalid float value: 'inf'"),
+        (["trace", "--count", "1.5"], "argument --count: invalid int value: '1.5'"),
+        (["trace", "paint"], "invalid choice: 'paint'"),
+        (["trace", "draw"], "the following arguments are required: FILE"),
     ],
 )
 def test_what_is_no_command_is_refused_with_the_usage(
@@ -291,7 +363,8 @@ def test_the_version_is_printed_by_command_and_by_flag(capsys: Capture) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["", "serve", "network ls", "endpoint ls", "endpoint show", "resolve", "version"]
+    "command",
+    ["", "serve", "network ls", "endpoint ls", "endpoint show", "resolve", "trace", "trace draw", "version"],
 )
 def test_every_command_has_help(capsys: Capture, command: str) -> None:
     with pytest.raises(SystemExit) as stop:

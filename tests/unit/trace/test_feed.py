@@ -60,13 +60,13 @@ async def test_what_happens_from_the_connection_on_is_recorded_in_its_order(
     folder: Path, tmp_path: Path
 ) -> None:
     happen("before")
-    with Recorder(tmp_path / "trace", Extent(calls=2)) as recorder:
-        recording = asyncio.create_task(record(folder / feed.NAME, recorder))
-        await listened()
-        with spans.span(Kind.CALL, "first"):
-            happen("bridge", Kind.PLUGIN)
-        happen("second")
-        await recording
+    recorder = Recorder(tmp_path / "trace", Extent(calls=2))
+    recording = asyncio.create_task(record(folder / feed.NAME, recorder))
+    await listened()
+    with spans.span(Kind.CALL, "first"):
+        happen("bridge", Kind.PLUGIN)
+    happen("second")
+    await recording
 
     assert names(tmp_path / "trace") == ["bridge", "first", "second"]
     assert [line["kind"] for line in recorded(tmp_path / "trace")] == [
@@ -81,12 +81,12 @@ async def test_what_happens_from_the_connection_on_is_recorded_in_its_order(
 
 
 async def test_after_enough_calls_no_more_are_recorded(folder: Path, tmp_path: Path) -> None:
-    with Recorder(tmp_path / "trace", Extent(calls=1)) as recorder:
-        recording = asyncio.create_task(record(folder / feed.NAME, recorder))
-        await listened()
-        for name in ("first", "second", "third"):
-            happen(name)
-        await recording
+    recorder = Recorder(tmp_path / "trace", Extent(calls=1))
+    recording = asyncio.create_task(record(folder / feed.NAME, recorder))
+    await listened()
+    for name in ("first", "second", "third"):
+        happen(name)
+    await recording
 
     assert names(tmp_path / "trace") == ["first"]
 
@@ -94,7 +94,8 @@ async def test_after_enough_calls_no_more_are_recorded(folder: Path, tmp_path: P
 async def test_after_enough_seconds_what_is_under_way_is_recorded_as_such(
     folder: Path, tmp_path: Path
 ) -> None:
-    with Recorder(tmp_path / "trace", Extent(seconds=0.05)) as recorder, spans.span(Kind.CALL, "slow"):
+    recorder = Recorder(tmp_path / "trace", Extent(seconds=0.05))
+    with spans.span(Kind.CALL, "slow"):
         await record(folder / feed.NAME, recorder)
 
     (line,) = (line for line in recorded(tmp_path / "trace") if line["kind"] == "call")
@@ -103,11 +104,11 @@ async def test_after_enough_seconds_what_is_under_way_is_recorded_as_such(
 
 async def test_two_recorders_get_the_same(folder: Path, tmp_path: Path) -> None:
     extent = Extent(calls=1)
-    with Recorder(tmp_path / "one", extent) as one, Recorder(tmp_path / "two", extent) as two:
-        recordings = [asyncio.create_task(record(folder / feed.NAME, recorder)) for recorder in (one, two)]
-        await listened(2)
-        happen("first")
-        await asyncio.gather(*recordings)
+    recorders = [Recorder(tmp_path / name, extent) for name in ("one", "two")]
+    recordings = [asyncio.create_task(record(folder / feed.NAME, recorder)) for recorder in recorders]
+    await listened(2)
+    happen("first")
+    await asyncio.gather(*recordings)
 
     assert names(tmp_path / "one") == names(tmp_path / "two") == ["first"]
 
@@ -170,13 +171,13 @@ async def test_what_a_reader_says_has_no_meaning(folder: Path) -> None:
 async def test_the_end_of_the_daemon_ends_the_trace_with_an_error_and_what_was_recorded_stays(
     tmp_path: Path,
 ) -> None:
-    with Recorder(tmp_path / "trace", Extent()) as recorder:
-        async with feed.serving(tmp_path, SOURCE):
-            recording = asyncio.create_task(record(tmp_path / feed.NAME, recorder))
-            await listened()
-            happen("first")
-        with pytest.raises(ShimError, match="the daemon has ended, and the trace with it"):
-            await recording
+    recorder = Recorder(tmp_path / "trace", Extent())
+    async with feed.serving(tmp_path, SOURCE):
+        recording = asyncio.create_task(record(tmp_path / feed.NAME, recorder))
+        await listened()
+        happen("first")
+    with pytest.raises(ShimError, match="the daemon has ended, and the trace with it"):
+        await recording
 
     assert names(tmp_path / "trace") == ["first"]
     assert recorded(tmp_path / "trace")[-1]["kind"] == "end"
@@ -194,19 +195,21 @@ async def test_the_daemon_works_without_a_socket_for_traces(
     assert "cannot listen: AF_UNIX path too long" in caplog.text
 
 
-async def test_a_file_that_cannot_be_written_is_one_error_with_its_cure(folder: Path, tmp_path: Path) -> None:
-    with (
-        pytest.raises(
-            ShimError, match=r"no/such/file: cannot be written: No such file .* \(give another -o\)"
-        ),
-        Recorder(tmp_path / "no/such/file", Extent()),
-    ):
-        pass
-    with (
-        Recorder(Path("/dev/full"), Extent()) as recorder,
-        pytest.raises(ShimError, match="/dev/full: cannot be written: No space left on device"),
-    ):
-        await record(folder / feed.NAME, recorder)
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("no/such/file", "no/such/file: cannot be written: No such file or directory (give another -o)"),
+        ("/dev/full", "/dev/full: cannot be written: No space left on device (give another -o)"),
+    ],
+)
+async def test_a_file_that_cannot_be_written_is_one_error_with_its_cure(
+    folder: Path, tmp_path: Path, path: str, words: str
+) -> None:
+    with pytest.raises(ShimError) as caught:
+        await record(folder / feed.NAME, Recorder(tmp_path / path, Extent()))
+
+    assert str(caught.value).endswith(words)
+    await listened(0)
 
 
 @pytest.mark.parametrize("is_stale", [False, True])
@@ -215,9 +218,12 @@ async def test_without_a_daemon_there_is_one_error_with_its_cure(tmp_path: Path,
     if is_stale:
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(str(path))
-    with Recorder(tmp_path / "trace", Extent()) as recorder, pytest.raises(ShimError) as caught:
+    (tmp_path / "trace").write_text("an older trace")
+    recorder = Recorder(tmp_path / "trace", Extent())
+    with pytest.raises(ShimError) as caught:
         await record(path, recorder)
 
     assert str(caught.value) == (
         f"{path}: no daemon listens here (systemctl start cnm-cni, or give its --run-dir)"
     )
+    assert (tmp_path / "trace").read_text() == "an older trace"
