@@ -9,7 +9,7 @@ import asyncio
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ from shim.config import Settings
 from shim.errors import ShimError
 
 if TYPE_CHECKING:
+    from shim.trace.recording import Recorder
+
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names it nowhere else
 
 _FLAGS = {
@@ -159,6 +161,22 @@ def _add_trace(commands: "_Commands") -> None:
     draw.add_argument("-o", "--output", type=Path, metavar="FILE", help="the picture (default: stdout)")
     draw.add_argument("--title", default="", metavar="TEXT", help="what is written above it")
     draw.set_defaults(run=_draw)
+    proxy = actions.add_parser(
+        "proxy",
+        help="record what Docker and any other driver say",
+        description="Record what Docker and any remote driver say to each other, as JSON lines, until "
+        "Ctrl-C. All passes unchanged. What is made with the new driver works only while this runs.",
+        allow_abbrev=False,
+    )
+    proxy.add_argument(
+        "listen",
+        type=Path,
+        metavar="NEW_SOCKET",
+        help="such as /run/docker/plugins/traced.sock, for -d traced",
+    )
+    proxy.add_argument("target", type=Path, metavar="SOCKET", help="where the real driver listens")
+    _add_extent(proxy)
+    proxy.set_defaults(run=_proxy)
 
 
 def _add_extent(parser: argparse.ArgumentParser) -> None:
@@ -239,18 +257,30 @@ def _trace(arguments: argparse.Namespace) -> None:
     from shim.trace import feed, recording
 
     socket = _settings(arguments).run_dir / feed.NAME
-    extent = recording.Extent(arguments.seconds, arguments.count)
-
-    recorder = recording.Recorder(arguments.output, extent)
-    asyncio.run(recording.record(socket, recorder))
-    if arguments.output:
-        print(f"{arguments.output}: {recorder}", file=sys.stderr)
+    _record(arguments, lambda recorder: recording.record(socket, recorder))
 
 
 def _draw(arguments: argparse.Namespace) -> None:
     from shim.trace.drawing import files
 
     files.draw_file(arguments.file, arguments.output, arguments.title)
+
+
+def _proxy(arguments: argparse.Namespace) -> None:
+    from shim.trace import proxy
+
+    _record(arguments, lambda recorder: proxy.proxy(arguments.listen, arguments.target, recorder))
+
+
+def _record(
+    arguments: argparse.Namespace, record: "Callable[[Recorder], Coroutine[None, None, None]]"
+) -> None:
+    from shim.trace.recording import Extent, Recorder
+
+    recorder = Recorder(arguments.output, Extent(arguments.seconds, arguments.count))
+    asyncio.run(record(recorder))
+    if arguments.output:
+        print(f"{arguments.output}: {recorder}", file=sys.stderr)
 
 
 def _cni(arguments: argparse.Namespace) -> None:

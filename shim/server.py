@@ -4,6 +4,7 @@ The engine reads a 404 as "not implemented", which for some calls means success,
 unknown paths. Source: libnetwork `drivers/remote/driver.go`, engine `pkg/plugins/client.go`.
 """
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -64,6 +65,8 @@ async def _body(request: web.Request) -> bytes:
 
 async def _unknown(request: web.Request) -> web.Response:
     with spans.span(spans.Kind.CALL, request.path.rpartition(".")[2], path=request.path) as span:
+        with contextlib.suppress(InvalidRequestError):  # the answer is the same without it
+            span.tell(request=await _body(request))
         span.error = one_line(f"the CNI driver has no call {request.path}")
         return _answer(span, HTTPStatus.NOT_FOUND, error_envelope(span.error))
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from shim.spans import Span
@@ -47,8 +47,8 @@ class Backlog:
         self._changed.set()
 
     def end(self, under_way: Iterable[Span] = ()) -> None:
-        """Nothing follows but these, which have not ended."""
-        self._items.extend(under_way)
+        """Nothing follows but these as they are now, which have not ended."""
+        self._items.extend(replace(span, details=dict(span.details)) for span in under_way)
         self._has_ended = True
         self._changed.set()
 

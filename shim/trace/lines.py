@@ -4,6 +4,7 @@ A trace begins with a header. Then comes a line for each span, when it ends, and
 after those for what is still under way. Where lines are missing, one says how many.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -46,7 +47,7 @@ async def lines(backlog: Backlog, source: Mapping[str, Any]) -> AsyncIterator[st
         if isinstance(item, Lost):
             yield _line(kind="lost", count=item.count)
         else:
-            yield span_line(item, epoch)
+            yield await asyncio.to_thread(span_line, item, epoch)  # a long body must not delay any call
     yield _line(kind="end", offset=round(time.monotonic() - epoch.monotonic, 6))
 
 

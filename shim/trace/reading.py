@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ _LONGEST = 1e9
 """Seconds; a trace of more than thirty years is none."""
 _SHORT_ID = 12
 """Digits of an ID that docker shows."""
+_OF_ENDPOINT = re.compile(rf"(.*)/([0-9a-f]{{{_SHORT_ID}}})", re.DOTALL)
+"""What a call is about that concerns an endpoint."""
 
 
 class TraceError(ShimError):
@@ -36,14 +39,21 @@ class Event:
     """Where it had not ended: the end of the trace."""
     is_finished: bool
     error: str
-    subject: str
-    """The network or `network/endpoint`, with IDs shortened; empty where it is about neither."""
+    network: str
+    """The name, or else the shortened ID, of the network that a call is about, if any."""
+    endpoint: str
+    """The same of the endpoint, which has an ID alone."""
     details: Mapping[str, Any]
 
     @property
     def seconds(self) -> float:
         """How long it took."""
         return self.end - self.start
+
+    @property
+    def subject(self) -> str:
+        """What it is about, as the log writes it."""
+        return "/".join(filter(None, (self.network, self.endpoint)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +79,9 @@ def read(lines: Iterable[str], where: str) -> Trace:
     spans = [item for item in rest if item.get("kind") in kinds]
     try:
         last = max((_last(item) for item in rest), default=0.0)
-        subjects = _subjects(spans)
+        names = _names(spans)
         events = sorted(
-            (_event(item, last, subjects) for item in spans), key=lambda event: (event.start, event.id)
+            (_event(item, last, names) for item in spans), key=lambda event: (event.start, event.id)
         )
         lost = sum(int(item["count"]) for item in rest if item.get("kind") == "lost")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -99,20 +109,18 @@ def _last(item: Mapping[str, Any]) -> float:
     return _seconds(item.get("offset") or 0.0) + _seconds(item.get("seconds") or 0.0)
 
 
-def _subjects(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """What the calls that say it are about, by the IDs in their requests."""
-    subjects: dict[str, str] = {}
+def _names(spans: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """The names of networks, by their IDs, as the first call has it that knows both."""
+    names: dict[str, str] = {}
     for item in spans:
-        network, endpoint = _ids(item)
-        named, _, of_endpoint = str(item.get("subject") or "").partition("/")
-        if named and network:
-            subjects[network] = named
-        if of_endpoint and endpoint:
-            subjects[endpoint] = str(item["subject"])
-    return subjects
+        (network_id, _), (name, _) = _ids(item), _subject(item)
+        if network_id and name:
+            names.setdefault(network_id, name)
+    return names
 
 
-def _event(item: Mapping[str, Any], last: float, subjects: Mapping[str, str]) -> Event:
+def _event(item: Mapping[str, Any], last: float, names: Mapping[str, str]) -> Event:
+    (network_id, endpoint_id), (network, endpoint) = _ids(item), _subject(item)
     start, seconds = _seconds(item["offset"]), item["seconds"]
     return Event(
         kind=Kind(item["kind"]),
@@ -123,17 +131,18 @@ def _event(item: Mapping[str, Any], last: float, subjects: Mapping[str, str]) ->
         end=max(start, last) if seconds is None else start + max(0.0, _seconds(seconds)),
         is_finished=seconds is not None,
         error=str(item["error"]),
-        subject=str(item.get("subject") or _subject(item, subjects)),
+        network=names.get(network_id) or network or network_id[:_SHORT_ID],
+        endpoint=endpoint or endpoint_id[:_SHORT_ID],
         details=item,
     )
 
 
-def _subject(item: Mapping[str, Any], subjects: Mapping[str, str]) -> str:
-    """What a call is about that does not say it, by its IDs."""
-    network, endpoint = _ids(item)
-    if endpoint in subjects:
-        return subjects[endpoint]
-    return "/".join(filter(None, (subjects.get(network, network[:_SHORT_ID]), endpoint[:_SHORT_ID])))
+def _subject(item: Mapping[str, Any]) -> tuple[str, str]:
+    """Network and endpoint as the line names them; empty where it does not."""
+    subject = str(item.get("subject") or "")
+    if found := _OF_ENDPOINT.fullmatch(subject):
+        return found[1], found[2]
+    return subject, ""
 
 
 def _ids(item: Mapping[str, Any]) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from shim.spans import Kind
 
 _LONGEST_LINE = 256 * 1024 * 1024
 """Bytes; the daemon holds no bodies that would make a longer one."""
-_FAREWELL = 3.0
+FAREWELL = 3.0
 """Seconds to wait for the rest of a trace once enough has been seen."""
 
 
@@ -65,18 +65,20 @@ class Recorder:
         lost = f", {self.lost} lost: whoever reads was too slow" if self.lost else ""
         return f"{self.seen[Kind.CALL]} calls of the engine, {self.seen[Kind.PLUGIN]} plugin runs{lost}"
 
-    def take(self, line: str) -> None:
-        """Write a line, unless there have been enough calls before it. Raises `ShimError`."""
+    def take(self, line: str) -> bool:
+        """Write a line, unless there have been enough calls before it; returns whether there are now.
+
+        Raises `ShimError`.
+        """
         said = json.loads(line)
         kind = said["kind"]
         if kind == "lost":
             self.lost += said["count"]
         elif kind != "end" and self._has_all_calls:
-            return
+            return True
         self._write(line.encode())
         self.seen[kind] += 1
-        if self._has_all_calls:
-            self.enough.set()
+        return self._has_all_calls
 
     async def over(self) -> None:
         """Wait until there is enough, or somebody has it stopped (Ctrl-C, SIGTERM)."""
@@ -120,7 +122,7 @@ async def _record(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, re
         await asyncio.wait({over, reading}, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
             writer.write_eof()
-            await asyncio.wait({reading}, timeout=_FAREWELL)
+            await asyncio.wait({reading}, timeout=FAREWELL)
         elif not (reading.exception() or recorder.enough.is_set()):
             raise ShimError("the daemon has ended, and the trace with it", cure="see: journalctl -u cnm-cni")
         if reading.done():
@@ -151,7 +153,8 @@ async def _read(reader: asyncio.StreamReader, recorder: Recorder) -> None:
             line = await reader.readline()
         if not line.endswith(b"\n"):
             return
-        recorder.take(line.decode())
+        if recorder.take(line.decode()):
+            recorder.enough.set()
 
 
 @contextlib.contextmanager

@@ -18,6 +18,8 @@ _WORDS = (
     r"|(?-i:(?<=[a-z0-9])(?:Pwd|Psk|Pass|Auth)(?![a-z]))"
 )
 _SECRET_NAME = re.compile(_WORDS, re.IGNORECASE)
+_HINT = re.compile("secret|pass|token|credential|bearer|basic|auth|key|pwd|psk|://|eyj", re.IGNORECASE)
+"""In every name and text that the others find something in; most have none of it, and are done with soon."""
 _ASSIGNMENT = re.compile(  # without backtracking: the text may be long, and anybody's
     rf"""((?<![\w.-])(?>[\w.-]*?(?:{_WORDS}))[\w.-]*+["']?[ ]*+[=:][ ]*+)("[^"]*"|'[^']*'|[^\s;,&"']+)""",
     re.IGNORECASE,
@@ -68,7 +70,11 @@ def _pair(text: str) -> str:
 
 def _member(name: str, item: Any) -> Any:
     """The value of that name; neither a flag nor nothing at all is a secret."""
-    if _SECRET_NAME.search(name) and not (item is None or isinstance(item, bool) or item in ("", [], {})):
+    if (
+        _HINT.search(name)
+        and _SECRET_NAME.search(name)
+        and not (item is None or isinstance(item, bool) or item in ("", [], {}))
+    ):
         return REDACTED
     return value(item)
 
@@ -85,9 +91,10 @@ def _embedded(text: str) -> Any:
 
 def _text(text: str) -> str:
     length, text = len(text), text[:_LONGEST]
-    text = _PRIVATE_KEY.sub(REDACTED, text)
-    text = _WEB_TOKEN.sub(REDACTED, text)
-    text = _SCHEME.sub(rf"\1 {REDACTED}", text)
-    text = _LOGIN.sub(REDACTED, text)
-    text = _ASSIGNMENT.sub(rf"\1{REDACTED}", text)
+    if _HINT.search(text):
+        text = _PRIVATE_KEY.sub(REDACTED, text)
+        text = _WEB_TOKEN.sub(REDACTED, text)
+        text = _SCHEME.sub(rf"\1 {REDACTED}", text)
+        text = _LOGIN.sub(REDACTED, text)
+        text = _ASSIGNMENT.sub(rf"\1{REDACTED}", text)
     return f"{text} ... ({length} characters)" if length > _LONGEST else text

@@ -69,6 +69,14 @@ class Host:
                 time.sleep(0.01)
         return recorder
 
+    def proxy(self, file: Path, *flags: str) -> subprocess.Popen[str]:
+        """Start a recorder before the daemon, and wait until it records; calls go through it from then on."""
+        target, self.socket = self.socket, self.folder / "traced.sock"
+        recorder = self.command("trace", "proxy", str(self.socket), str(target), "-o", str(file), *flags)
+        while recorder.poll() is None and not (file.exists() and file.read_text()):
+            time.sleep(0.01)
+        return recorder
+
     async def call(self, name: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status and body of the answer to one call of the engine."""
         connector = aiohttp.UnixConnector(path=str(self.socket))
@@ -303,6 +311,58 @@ def test_who_may_not_read_the_socket_is_told_so_in_one_line(host: Host) -> None:
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"cnm-cni: {path}: only root may trace (sudo cnm-cni trace)\n"
+
+
+async def test_through_a_proxy_the_daemon_is_called_and_recorded_as_without_it(host: Host) -> None:
+    direct = await host.container()
+    inner, outer = host.folder / "inner.jsonl", host.folder / "outer.jsonl"
+    recorder = host.trace("-o", str(inner))
+    proxy = host.proxy(outer)
+
+    assert await host.container() == direct
+    assert (await host.call("VolumeDriver.List", {}))[0] == 404
+    assert (await host.call("NetworkDriver.Join", ABOUT | {"SandboxKey": "/s"}))[0] == 400
+
+    proxy.send_signal(signal.SIGINT)
+    recorder.send_signal(signal.SIGINT)
+    status, out, err = await asyncio.to_thread(ended, proxy)
+    assert (status, out, err) == (0, "", f"{outer}: 6 calls of the engine, 0 plugin runs\n")
+    assert (await asyncio.to_thread(ended, recorder))[0] == 0
+    seen_inside, seen_outside = (
+        [
+            {name: line[name] for name in ("name", "path", "request", "answer", "status", "error")}
+            for line in lines(file.read_text())
+            if line["kind"] == "call"
+        ]
+        for file in (inner, outer)
+    )
+    assert seen_outside == seen_inside
+    assert not host.socket.exists()
+
+
+async def test_through_a_proxy_calls_at_the_same_time_do_not_wait_for_each_other(host: Host) -> None:
+    host.proxy(host.folder / "outer.jsonl")
+    ids = [f"{number:064x}" for number in range(20)]
+    options = {"com.docker.network.generic": {"cni.network": "web"}}
+    await host.call("NetworkDriver.CreateNetwork", {"NetworkID": NETWORK_ID, "Options": options})
+
+    about = [{"NetworkID": NETWORK_ID, "EndpointID": endpoint} for endpoint in ids]
+    made = await asyncio.gather(*(host.call("NetworkDriver.CreateEndpoint", item) for item in about))
+    gone = await asyncio.gather(*(host.call("NetworkDriver.DeleteEndpoint", item) for item in about))
+
+    assert {status for status, _ in made + gone} == {200}
+
+
+async def test_a_proxy_that_is_killed_leaves_the_daemon_fine(host: Host) -> None:
+    direct = host.socket
+    proxy = host.proxy(host.folder / "outer.jsonl")
+    await host.call("Plugin.Activate", {})
+
+    proxy.kill()
+    await asyncio.to_thread(proxy.wait)
+
+    host.socket = direct
+    assert [status for status, _ in await host.container()] == [200, 200, 200, 200]
 
 
 def _all(connection: socket.socket) -> bytes:

@@ -316,6 +316,14 @@ def test_a_picture_that_cannot_be_written_is_one_line_with_its_cure(capsys: Capt
     assert copy.read_bytes() == RECORDED.read_bytes()
 
 
+def test_without_a_driver_a_proxy_is_one_line_with_its_cure(capsys: Capture, tmp_path: Path) -> None:
+    real = str(tmp_path / "real.sock")
+
+    assert refused(capsys, "trace", "proxy", str(tmp_path / "new.sock"), real) == (
+        f"{real}: no driver listens here: No such file or directory (start the driver first)"
+    )
+
+
 def test_without_a_daemon_a_trace_is_one_line_with_its_cure(capsys: Capture, tmp_path: Path) -> None:
     assert refused(capsys, "trace", "--run-dir", str(tmp_path)) == (
         f"{tmp_path}/trace.sock: no daemon listens here (systemctl start cnm-cni, or give its --run-dir)"
@@ -343,6 +351,7 @@ def test_without_a_daemon_a_trace_is_one_line_with_its_cure(capsys: Capture, tmp
         (["trace", "--count", "1.5"], "argument --count: invalid int value: '1.5'"),
         (["trace", "paint"], "invalid choice: 'paint'"),
         (["trace", "draw"], "the following arguments are required: FILE"),
+        (["trace", "proxy", "/s"], "the following arguments are required: SOCKET"),
     ],
 )
 def test_what_is_no_command_is_refused_with_the_usage(
@@ -364,7 +373,18 @@ def test_the_version_is_printed_by_command_and_by_flag(capsys: Capture) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "serve", "network ls", "endpoint ls", "endpoint show", "resolve", "trace", "trace draw", "version"],
+    [
+        "",
+        "serve",
+        "network ls",
+        "endpoint ls",
+        "endpoint show",
+        "resolve",
+        "trace",
+        "trace draw",
+        "trace proxy",
+        "version",
+    ],
 )
 def test_every_command_has_help(capsys: Capture, command: str) -> None:
     with pytest.raises(SystemExit) as stop:

@@ -80,7 +80,8 @@ class _Diagram:
         self._title = title
         self._origin = trace.events[0].start if trace.events else 0.0
         self._by_id = {event.id: event for event in trace.events}
-        self._is_of_one = len({event.subject for event in trace.events if "/" in event.subject}) <= 1
+        networks, endpoints = wording.subjects(trace)
+        self._is_of_one = len(networks) <= 1 and len(endpoints) <= 1
         self._lanes = lay_out(trace)
         self._labels = self._labelled()
         self._scale = self._chosen_scale()
@@ -182,7 +183,7 @@ class _Diagram:
         parent = self._by_id.get(event.within or 0)
         if event.kind in {Kind.CALL, Kind.WORK} or parent is None:
             return event.subject
-        return parent.subject.rpartition("/")[2]
+        return parent.endpoint or parent.network
 
     def _written(self, label: _Label, centre: float) -> str:
         first = label.first(centre)

@@ -5,12 +5,14 @@ from collections.abc import Collection
 
 from shim.spans import Kind
 from shim.trace.drawing.lanes import SHIM
-from shim.trace.drawing.words import Run, short
+from shim.trace.drawing.words import NO_BREAK, Run, short
 from shim.trace.reading import Event, Trace
 
 _DESCRIBED = 60
 """Calls that a description tells of."""
 _MS, _S = 1e-3, 1.0
+_BRIEF = {"network-attachment-definitions": "net-attach-def", "dockernetworks": "dnet"}
+"""Kinds of objects by the names that kubectl knows as well."""
 _COUNTED = {
     Kind.CALL: ("call of the engine", "calls of the engine"),
     Kind.PLUGIN: ("plugin run", "plugin runs"),
@@ -19,11 +21,11 @@ _COUNTED = {
 
 
 def duration(seconds: float) -> str:
-    """A time of three or more digits."""
+    """A time of three or more digits, in one word."""
     if seconds >= _S:
-        return f"{seconds:.3f} s"
+        return f"{seconds:.3f}{NO_BREAK}s"
     digits = 0 if seconds >= 100 * _MS else 1 if seconds >= 10 * _MS else 2
-    return f"{seconds / _MS:.{digits}f} ms"
+    return f"{seconds / _MS:.{digits}f}{NO_BREAK}ms"
 
 
 def moment(seconds: float) -> str:
@@ -44,10 +46,16 @@ def label(event: Event, subject: str) -> list[Run]:
     """What, how long, and for whom, where `subject` says that."""
     command = str(event.details.get("command", "")) if event.kind is Kind.PLUGIN else ""
     return [
-        Run(f"{short(event.name)} {command}", "strong"),
+        Run(f"{_abbreviated(event.name)} {command}", "strong"),
         Run(took(event)),
         Run(short(subject), "faint"),
     ]
+
+
+def _abbreviated(name: str) -> str:
+    for long, brief in _BRIEF.items():
+        name = name.replace(long, brief)
+    return short(name)
 
 
 def tooltip(event: Event) -> str:
@@ -57,11 +65,14 @@ def tooltip(event: Event) -> str:
     return f"{first}\n{event.error}" if event.error else first
 
 
+def subjects(trace: Trace) -> tuple[set[str], set[str]]:
+    """The networks and the endpoints that a trace is about."""
+    return {event.network for event in trace.events} - {""}, {event.endpoint for event in trace.events} - {""}
+
+
 def title(trace: Trace) -> str:
     """What a trace is about."""
-    subjects = {event.subject for event in trace.events if event.subject}
-    networks = sorted({subject.partition("/")[0] for subject in subjects})
-    endpoints = sorted({subject.partition("/")[2] for subject in subjects} - {""})
+    networks, endpoints = subjects(trace)
     if not networks:
         return f"Driver {trace.source.get('driver', '')}"
     return ", ".join(filter(None, (_counted("Network", networks), _counted("endpoint", endpoints))))
@@ -117,4 +128,4 @@ def _counted(what: str, names: Collection[str]) -> str:
     """One by its name, several by their number."""
     if len(names) > 1:
         return f"{len(names)} {what.lower()}s"
-    return f"{what} {short(next(iter(names)))}" if names else ""
+    return " ".join((what, *names)) if names else ""

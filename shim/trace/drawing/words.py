@@ -10,6 +10,9 @@ _WIDTH = 0.615
 _ID = re.compile(r"\b[0-9a-f]{20,}\b")
 _FOLDER = re.compile(r"(?<!\S)/\S*/(?=\S)")
 _SHORT_ID = 12
+_BREAKS = re.compile(r"[ \t\r\n\f\v]+")
+NO_BREAK = "\N{NO-BREAK SPACE}"
+"""A blank within a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def cut(text: str, most: int) -> str:
 
 def wrap(runs: Iterable[Run], most: int, lines: int) -> list[Line]:
     """The words of `runs` in at most so many lines of at most so many characters each."""
-    words = [Run(word, run.style) for run in runs for word in run.text.split()]
+    words = [Run(word, run.style) for run in runs for word in _BREAKS.split(run.text) if word]
     wrapped: list[list[Run]] = []
     room = 0
     for word in words:

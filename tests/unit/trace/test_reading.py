@@ -64,25 +64,30 @@ def test_losses_are_summed_and_unknown_kinds_and_members_passed_over() -> None:
     assert (read_.lost, len(read_.events)) == (5, 1)
 
 
-def test_a_call_without_a_subject_gets_that_of_another_about_the_same() -> None:
+def test_all_calls_about_a_network_name_it_as_the_first_one_that_does() -> None:
     about = {"NetworkID": "a" * 64, "EndpointID": "e" * 64}
     read_ = trace(
-        span(id=1, subject="web/eeeeeeeeeeee", request=about),
-        span(id=2, request=about),
-        span(id=3, request={"NetworkID": "a" * 64}),
+        span(id=1, subject="team-a/blue", request={"NetworkID": "a" * 64}),
+        span(id=2, subject="cni-bridge/eeeeeeeeeeee", request=about),
+        span(id=3, request=about),
         span(id=4, request={"NetworkID": "b" * 64, "EndpointID": "f" * 64}),
-        span(id=5, request="no JSON"),
-        span(id=6),
+        span(id=5, subject="pool"),
+        span(id=6, subject="web/0123456789ab"),
+        span(id=7, request="no JSON"),
+        span(id=8),
     )
 
-    assert [event.subject for event in read_.events] == [
-        "web/eeeeeeeeeeee",
-        "web/eeeeeeeeeeee",
-        "web",
-        "bbbbbbbbbbbb/ffffffffffff",
-        "",
-        "",
+    assert [(event.network, event.endpoint) for event in read_.events] == [
+        ("team-a/blue", ""),
+        ("team-a/blue", "eeeeeeeeeeee"),
+        ("team-a/blue", "eeeeeeeeeeee"),
+        ("bbbbbbbbbbbb", "ffffffffffff"),
+        ("pool", ""),
+        ("web", "0123456789ab"),
+        ("", ""),
+        ("", ""),
     ]
+    assert read_.events[2].subject == "team-a/blue/eeeeeeeeeeee"
 
 
 def test_a_trace_whose_recorder_was_killed_in_the_midst_of_a_line_is_read_up_to_there() -> None:

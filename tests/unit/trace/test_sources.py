@@ -75,6 +75,7 @@ async def test_a_refused_call_is_traced_with_its_error_and_status(
     assert (span.kind, span.name) == (Kind.CALL, path.rpartition(".")[2])
     assert span.error.startswith(words)
     assert (span.details["path"], span.details["status"]) == (path, status)
+    assert span.details["request"] == request_body
     assert json.loads(span.details["answer"])["Err"] == span.error
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shim.trace.drawing.words import Run, cells, cut, fitting, short, text_width, wrap
+from shim.trace.drawing.words import NO_BREAK, Run, cells, cut, fitting, short, text_width, wrap
 
 
 def lines(text: str, most: int, count: int = 99) -> list[str]:
@@ -17,6 +17,7 @@ def test_words_are_kept_together_while_they_fit() -> None:
     assert lines("make the network namespace", 26) == ["make the network namespace"]
     assert lines("  make \n the  ", 26) == ["make the"]
     assert lines("", 26) == []
+    assert lines(f"it took 12{NO_BREAK}ms", 10) == ["it took", f"12{NO_BREAK}ms"]
 
 
 def test_a_word_that_does_not_fit_is_cut() -> None:
