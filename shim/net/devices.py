@@ -15,10 +15,9 @@ FAMILIES = {4: 2, 6: 10}
 VERSIONS = {2: 4, 10: 6}
 _IPV6 = 6
 
-HEADER = struct.Struct("=BxHiII")
+_HEADER = struct.Struct("=BxHiII")
 """ifinfomsg: family, type, index, flags, and which flags to change."""
-NEW_LINK = 16
-DELETE_LINK = 17
+_NEW_LINK = 16
 _GET_LINK = 18
 
 UP = 0x1
@@ -58,7 +57,6 @@ _GET_ADDRESS = 22
 _PEER, _LOCAL, _LABEL, _BROADCAST, _LIFETIMES, _ADDRESS_FLAGS, _METRIC, _ORIGIN = 1, 2, 3, 4, 6, 8, 9, 11
 _CACHE = struct.Struct("=IIII")  # ifa_cacheinfo: preferred, valid, and when it was made and changed
 _BY_KERNEL = (1, 2, 3)  # IFAPROT_KERNEL_LO, _RA, _LL
-_BY_ADVERTISEMENT = 2
 _TEMPORARY = 0x1
 _STABLE = 0x800
 ADDRESS_FLAGS = {
@@ -115,11 +113,11 @@ class Device:
 
 def devices(sockets: Netlink) -> dict[int, Device]:
     """All links, by index."""
-    wanted = HEADER.pack(0, 0, 0, 0, 0) + attribute(_FILTER, netlink.u32(_WITHOUT_STATISTICS))
+    wanted = _HEADER.pack(0, 0, 0, 0, 0) + attribute(_FILTER, netlink.u32(_WITHOUT_STATISTICS))
     found = {}
     for message in sockets.dump(_GET_LINK, wanted):
-        _, kind, index, flags, _ = HEADER.unpack_from(message)
-        found[index] = Device(index, kind, flags, attributes(message, HEADER.size))
+        _, kind, index, flags, _ = _HEADER.unpack_from(message)
+        found[index] = Device(index, kind, flags, attributes(message, _HEADER.size))
     return found
 
 
@@ -148,7 +146,7 @@ def all_addresses(link: Link) -> tuple[Address, ...]:
 
 def change(sockets: Netlink, index: int, *attributes_: bytes, flags: int = 0, mask: int = 0) -> None:
     """Change a link: attributes, and its flags as far as `mask` says."""
-    sockets.request(NEW_LINK, HEADER.pack(0, 0, index, flags, mask) + b"".join(attributes_))
+    sockets.request(_NEW_LINK, _HEADER.pack(0, 0, index, flags, mask) + b"".join(attributes_))
 
 
 def set_flag(sockets: Netlink, index: int, word: str) -> None:
@@ -177,16 +175,11 @@ def set_alias(sockets: Netlink, index: int, alias: str) -> None:
     change(sockets, index, attribute(_ALIAS, netlink.from_text(alias)))
 
 
-def set_mac(sockets: Netlink, index: int, mac: str) -> None:
-    """Set the MAC address."""
-    change(sockets, index, attribute(_MAC, bytes.fromhex(mac.replace(":", ""))))
-
-
 def add_altname(sockets: Netlink, index: int, name: str) -> None:
     """Give the link a further name."""
     properties = nested(_PROPERTIES, attribute(_ALTNAME, netlink.from_text(name)))
     sockets.request(
-        _NEW_PROPERTY, HEADER.pack(0, 0, index, 0, 0) + properties, netlink.CREATE | netlink.EXCLUSIVE
+        _NEW_PROPERTY, _HEADER.pack(0, 0, index, 0, 0) + properties, netlink.CREATE | netlink.EXCLUSIVE
     )
 
 
@@ -208,7 +201,9 @@ def make(sockets: Netlink, link: Link, name: str) -> None:
     body = [attribute(_NAME, netlink.from_text(name)), nested(_INFO, *info)]
     if link.mac:
         body.append(attribute(_MAC, bytes.fromhex(link.mac.replace(":", ""))))
-    sockets.request(NEW_LINK, HEADER.pack(0, 0, 0, 0, 0) + b"".join(body), netlink.CREATE | netlink.EXCLUSIVE)
+    sockets.request(
+        _NEW_LINK, _HEADER.pack(0, 0, 0, 0, 0) + b"".join(body), netlink.CREATE | netlink.EXCLUSIVE
+    )
 
 
 def enslave(sockets: Netlink, index: int, master: int, kind: str, port: str) -> None:

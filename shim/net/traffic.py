@@ -20,8 +20,6 @@ _GET = {"qdisc": 38, "class": 42, "filter": 46}
 _KIND, _OPTIONS, _SIZES, _CHAIN, _INGRESS_BLOCK, _EGRESS_BLOCK = 1, 2, 8, 11, 13, 14
 _KEPT = {_OPTIONS, _SIZES, _CHAIN, _INGRESS_BLOCK, _EGRESS_BLOCK}
 
-INGRESS = 0xFFFFFFF1
-"""The parent of what is before a link, TC_H_INGRESS, and by coincidence of `clsact`."""
 _HOOKS = (0xFFFFFFF2, 0xFFFFFFF3)  # TC_H_MIN_INGRESS and _EGRESS of `clsact`
 
 _ACTIONS = {"u32": 7, "fw": 4, "basic": 3, "flower": 3, "matchall": 2, "bpf": 1, "flow": 9, "cgroup": 1}
