@@ -195,7 +195,8 @@ def joined(snapshot: Snapshot, endpoint: Endpoint, *, default_route: bool = True
         static_routes=tuple(
             StaticRoute(route.destination, route.gateway)
             for route in routes
-            if route.destination not in DEFAULTS or (default_route and not route.gateway)
+            if not route.metric  # which no engine can set
+            and (route.destination not in DEFAULTS or (default_route and not route.gateway))
         ),
     )
 

@@ -53,6 +53,7 @@ _PORT_SETTINGS = {*range(2, 11), 12, 25, *range(27, 34), 37, 39, 40, 42, 43}
 _ADDRESS_HEADER = struct.Struct("=BBBBI")
 """ifaddrmsg: family, prefix length, flags, scope, index."""
 _NEW_ADDRESS = 20
+_DELETE_ADDRESS = 21
 _GET_ADDRESS = 22
 _PEER, _LOCAL, _LABEL, _BROADCAST, _LIFETIMES, _ADDRESS_FLAGS, _METRIC, _ORIGIN = 1, 2, 3, 4, 6, 8, 9, 11
 _CACHE = struct.Struct("=IIII")  # ifa_cacheinfo: preferred, valid, and when it was made and changed
@@ -240,6 +241,13 @@ def add_address(sockets: Netlink, index: int, name: str, item: Address, *, inste
         body.append(attribute(_METRIC, netlink.u32(item.metric)))
     how = netlink.CREATE | (netlink.REPLACE if instead else netlink.EXCLUSIVE)
     sockets.request(_NEW_ADDRESS, b"".join(body), how)
+
+
+def remove_address(sockets: Netlink, index: int, address: str) -> None:
+    """Take an address, in CIDR form, from the link of that index."""
+    interface = ip_interface(address)
+    header = _ADDRESS_HEADER.pack(FAMILIES[interface.version], interface.network.prefixlen, 0, 0, index)
+    sockets.request(_DELETE_ADDRESS, header + attribute(_LOCAL, interface.packed))
 
 
 def _link(device: Device, found: Mapping[int, Device], addresses: Sequence[Address]) -> Link:

@@ -184,6 +184,8 @@ class Restoring:
             # That nobody else has it was found out when it was new, and until then it could not be used.
             is_ipv6 = ip_interface(item.address).version == _IPV6
             findings.note(said, partial(add, _with_flag(bare, "nodad") if is_ipv6 else bare), there=False)
+        elif bare != item and _is_host(current.address) and not _is_host(item.address):
+            findings.note(said, partial(self._lengthen, link, bare, current.address), there=False)
         elif _lasting(replace(current, address=item.address)) in {_lasting(item), _lasting(bare)}:
             findings.carried.append(said)
         elif _lasting(item) == _lasting(_changed(current, item)):
@@ -191,10 +193,20 @@ class Restoring:
         else:
             findings.yielded.append((said, _taken(words.address(current, link.name))))
 
+    def _lengthen(self, link: Link, item: Address, host: str) -> None:
+        """Set the address as it was instead of the host address that kept an engine from adding a route."""
+        index = self._indexes[link.name]
+        if ip_interface(host).version == _IPV6:  # which takes no second one that differs in its length alone
+            devices.remove_address(self._sockets, index, host)
+            devices.add_address(self._sockets, index, link.name, _with_flag(item, "nodad"))
+        else:
+            devices.add_address(self._sockets, index, link.name, item)
+            devices.remove_address(self._sockets, index, host)
+
     def _has_route(self, link: Link, item: Address) -> bool:
         """Whether the address came with the route of its subnet, which plugins may remove."""
         interface = ip_interface(item.peer or item.address)
-        is_host = interface.network.prefixlen == interface.max_prefixlen
+        is_host = _is_host(item.peer or item.address)
         if link.name == "lo" or link.master or is_host or interface.is_link_local:
             return True
         return any(
@@ -280,6 +292,11 @@ def _taken(words_: str) -> str:
 
 def _alike(value: str | None, other: str | None) -> bool:
     return value is not None and other is not None and value.split() == other.split()
+
+
+def _is_host(address: str) -> bool:
+    interface = ip_interface(address)
+    return interface.network.prefixlen == interface.max_prefixlen
 
 
 def _lasting(item: Address) -> Address:

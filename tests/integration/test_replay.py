@@ -443,19 +443,25 @@ async def test_an_address_that_the_engine_carried_gets_the_attributes_that_the_k
     assert (again.replayed, again.yielded) == ((), ())
 
 
-async def test_an_address_that_the_engine_set_without_its_subnet_is_carried(
+async def test_an_address_that_the_engine_set_without_its_subnet_gets_it_back_without_its_route(
     net: Links, replay: Replay, staging: Path, sandbox: Path
 ) -> None:
     attach(staging)
     inside(staging, "ip route delete 10.1.0.0/16 dev eth0; ip route add 10.1.0.1 dev eth0")
+    inside(staging, "ip -6 route delete fd00:1::/64 dev eth0")
     snapshot = await net.snapshot(staging)
-    carry(staging, sandbox, "eth0", "eth1", ("10.1.0.5/32", "fd00:1::5/64"))
+    carry(staging, sandbox, "eth0", "eth1", ("10.1.0.5/32", "fd00:1::5/128"))
 
     report = await replay.replay(sandbox, snapshot, NAMES, default_route=False)
 
-    assert "address 10.1.0.5/16 dev eth1" in report.carried
-    assert report.replayed == ("route 10.1.0.1/32 dev eth1",)
+    lengthened = ("address 10.1.0.5/16 dev eth1", "address fd00:1::5/64 dev eth1 nodad")
+    assert report.replayed == (*lengthened, "route 10.1.0.1/32 dev eth1")
     assert (report.yielded, report.lost) == ((), ())
+    found = (await net.snapshot(sandbox)).link("eth1")
+    assert found
+    assert found.addresses == ("10.1.0.5/16", "fd00:1::5/64")
+    assert inside(sandbox, "ip -o route show dev eth1") == "10.1.0.1 scope link \n"
+    assert (await replay.replay(sandbox, snapshot, NAMES, default_route=False)).replayed == ()
 
 
 @pytest.mark.parametrize("family", ["10.1.0.1", "fd00:1::1"])
