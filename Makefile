@@ -58,6 +58,7 @@ bench: root python ## Measure what the shim adds to `docker run` (root, Debian 1
 	@$(MAKE) --no-print-directory $(READY)
 	@PYTHONPATH=examples:. $(BIN)/python tests/bench/bench.py
 	@PYTHONPATH=examples:. $(BIN)/python tests/bench/bench_kubernetes.py
+	@PYTHONPATH=examples:. $(BIN)/python tests/bench/bench_modes.py
 
 .PHONY: clean
 clean: ## Remove the virtual environment and caches

@@ -19,12 +19,12 @@ from shim.model import Endpoint, EndpointID, EndpointState, Mode
 from shim.net.links import Links
 from shim.net.namespaces import is_namespace
 from shim.net.replay import Replay, Replayed
-from shim.net.snapshot import Link
+from shim.net.snapshot import Link, Snapshot
 from shim.store import Store
 
 _log = logging.getLogger(__name__)
 
-_LOOK = 0.002
+_LOOK = 0.001
 """Seconds between two looks whether the sandbox is there, and the link in it."""
 _PATIENCE = 120.0
 """Seconds until a container that does not come is given up."""
@@ -77,10 +77,8 @@ class Replays:
                 sandbox = Path(endpoint.sandbox_key)
                 while not is_namespace(sandbox):  # noqa: ASYNC110 - nobody tells when it is
                     await asyncio.sleep(_LOOK)
-                early = await self._kernel.replay(
-                    sandbox, attached.snapshot(endpoint), {}, default_route=False
-                )
-                while not (found := await self._arrived(endpoint)):  # noqa: ASYNC110 - nor when that is
+                early = await self._early(endpoint)
+                while (found := await self._arrived(endpoint)) is None:  # noqa: ASYNC110 - nor when that is
                     await asyncio.sleep(_LOOK)
                 done = _then(early, await self._put_back(endpoint, found))
                 for pause in _AGAIN:
@@ -90,11 +88,21 @@ class Replays:
         except (ShimError, TimeoutError) as error:
             _log.warning("endpoint %s: nothing is put back: %s", endpoint.id[:12], error or "it never came")
 
+    async def _early(self, endpoint: Endpoint) -> Replayed:
+        """What can be set before the engine is through: what needs no link, then the sysctls of the link."""
+        snapshot, sandbox = attached.snapshot(endpoint), Path(endpoint.sandbox_key)
+        without_links = Snapshot(rules=snapshot.rules, sysctls=snapshot.sysctls, netfilter=snapshot.netfilter)
+        early = await self._kernel.replay(sandbox, without_links, {}, default_route=False)
+        while not (link := self._own(endpoint, await self._links.outline(sandbox))):  # noqa: ASYNC110 - as below
+            await asyncio.sleep(_LOOK)
+        of_link = Snapshot(sysctls=snapshot.sysctls)
+        later = await self._kernel.replay(sandbox, of_link, {endpoint.ifname: link.name}, default_route=False)
+        return _then(early, later)
+
     async def _arrived(self, endpoint: Endpoint) -> Link | None:
         """The link, once the engine has done all that Join told: what it finds done, it fails on."""
-        seen = await self._links.snapshot(Path(endpoint.sandbox_key))
-        mac = attached.mac(endpoint)
-        link = next((link for link in seen.links if link.mac == mac), None)
+        seen = await self._links.outline(Path(endpoint.sandbox_key))
+        link = self._own(endpoint, seen)
         if link is None or "down" in link.flags:
             return None
         snapshot = attached.snapshot(endpoint)
@@ -105,6 +113,11 @@ class Replays:
         told = translate.joined(snapshot, endpoint).static_routes
         is_done = wanted <= addresses and all((item.destination, item.next_hop) in routes for item in told)
         return link if is_done else None
+
+    @staticmethod
+    def _own(endpoint: Endpoint, seen: Snapshot) -> Link | None:
+        mac = attached.mac(endpoint)
+        return next((link for link in seen.links if link.mac == mac), None)
 
     async def _put_back(self, endpoint: Endpoint, found: Link) -> Replayed:
         snapshot, sandbox = attached.snapshot(endpoint), Path(endpoint.sandbox_key)
@@ -123,7 +136,7 @@ class Replays:
 
     async def _has_default_route(self, sandbox: Path, found: Link) -> bool:
         """Whether the engine has chosen the network of this link for the default route."""
-        seen = await self._links.snapshot(sandbox)
+        seen = await self._links.outline(sandbox)
         return any(
             route.link == found.name and route.destination in translate.DEFAULTS for route in seen.routes
         )

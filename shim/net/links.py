@@ -34,6 +34,15 @@ class Links:
 
         return await self._within(f"read the links of {_shown(namespace)}", namespace, read)
 
+    async def outline(self, namespace: Path) -> Snapshot:
+        """The links and the routes alone, in a fraction of the time."""
+
+        def read() -> Snapshot:
+            with Netlink() as sockets:
+                return reading.outline(sockets)
+
+        return await self._within(f"read the links of {_shown(namespace)}", namespace, read)
+
     async def prepare(self) -> None:
         """Look at what a new namespace has, so that the first snapshot need not."""
         await self._thread.run("look at a new network namespace", fresh.namespace)

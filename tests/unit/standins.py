@@ -264,6 +264,9 @@ class HostLinks(Links):
     async def snapshot(self, _namespace: Path | None) -> Snapshot:
         return self.host
 
+    async def outline(self, _namespace: Path) -> Snapshot:
+        return self.host
+
     async def names(self, _namespace: Path) -> frozenset[str]:
         return self.in_sandbox
 
