@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lab.engine import IMAGE, Engine
@@ -121,12 +121,23 @@ def started(engine: Engine, column: Column, options: Sequence[str]) -> Cell:
         _run(engine, "bridge", options, _SERVE)
         engine.docker("network", "disconnect", "bridge", "one")
         engine.docker("network", "connect", NETWORK, "one")
-        engine.docker("exec", "one", "sh", "-c", _LOOK)
+        _look_again(engine)
     else:
         _run(engine, NETWORK, options, _LOOK + _SERVE)
     (inspected,) = json.loads(engine.docker("inspect", "one").stdout)
     pid, told = inspected["State"]["Pid"], inspected["NetworkSettings"]["Networks"][NETWORK]
     return Cell(engine, pid, _look(engine, pid), told, before)
+
+
+def a_little_later(cell: Cell) -> Cell:
+    """The same cell, with what the container's processes see now."""
+    time.sleep(0.1)
+    _look_again(cell.engine)
+    return replace(cell, look=_look(cell.engine, cell.pid))
+
+
+def _look_again(engine: Engine) -> None:
+    engine.docker("exec", "one", "sh", "-c", _LOOK)
 
 
 def remove(engine: Engine) -> None:

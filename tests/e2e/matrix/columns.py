@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 HANDOVER, INPLACE = "handover", "inplace"
-MODES = (HANDOVER,)
-"""The modes that the shim takes; the cells of `INPLACE` are run once it is among them."""
+MODES = (HANDOVER, INPLACE)
+"""Of a Docker network."""
 
 OLD_ENGINE, NEW_ENGINE = "20.10", "newest"
 ENGINES = (OLD_ENGINE, NEW_ENGINE)
@@ -34,6 +34,14 @@ class Column:
         Old engines have no sandbox before that in which a chain could run.
         """
         return self.mode == INPLACE and self.engine == OLD_ENGINE
+
+    @property
+    def may_be_late(self) -> bool:
+        """Whether replaying may end some milliseconds after the container's first process has started.
+
+        Old engines give no moment between the sandbox and the process.
+        """
+        return self.mode == HANDOVER and self.engine == OLD_ENGINE
 
 
 COLUMNS = tuple(Column(engine, mode, plugins) for engine in ENGINES for mode in MODES for plugins in PLUGINS)

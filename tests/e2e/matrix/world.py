@@ -23,7 +23,8 @@ GIFT, GIFT_MAC = "gift0", "02:00:00:00:00:90"
 """A link of the room's that can be given to a container; the other machine is at its other end."""
 GIFT_ROUTER = "10.63.0.1"
 
-DHCP_SERVER = "dhcp server"
+DHCP_SERVER, DHCP_DAEMON = "dhcp server", "dhcp daemon"
+"""What runs in the room, by these names."""
 DHCP_SOCKET = Path("/run/dhcp.sock")
 DHCP_ROUTER = "10.113.0.1"
 """The other machine, as its DHCP server says."""
@@ -112,18 +113,19 @@ def dhcp_server(world: World) -> Iterator[None]:
     engine = world.engine
     folder = dhcp_folder(engine)
     folder.mkdir()
-    engine.log(DHCP_SERVER).unlink(missing_ok=True)  # it tells of this server's leases only
+    for name in (DHCP_SERVER, DHCP_DAEMON):
+        engine.log(name).unlink(missing_ok=True)  # it tells of this cell only
     server = dhcp.server(folder, "lan", renewal=RENEWAL)
     engine.start(DHCP_SERVER, ["ip", "netns", "exec", "outside", *server], (folder / "pid").exists)
     engine.start(
-        "dhcp daemon",
+        DHCP_DAEMON,
         dhcp.daemon(world.plugin_path, DHCP_SOCKET),
         lambda: accepts(engine.path(str(DHCP_SOCKET))),
     )
     try:
         yield
     finally:
-        engine.kill("dhcp daemon")  # it takes its time to stop
+        engine.kill(DHCP_DAEMON)  # it takes its time to stop
         engine.stop(DHCP_SERVER)
         engine.run(["rm", "-rf", str(folder), str(DHCP_SOCKET)])
 
