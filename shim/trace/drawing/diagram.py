@@ -4,6 +4,7 @@ An arrow is a call, a dashed line its answer, a bar the time between them, to sc
 one another are moved apart, and lead to what they are about.
 """
 
+import itertools
 import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -113,7 +114,7 @@ class _Diagram:
         spans = [(event.start, event.end) for event in self._trace.events]
         highest = _HIGHEST + _HIGHEST_PER_EVENT * len(spans)
         scales = [Scale(spans, pixels) for pixels in _SCALES]
-        scales = [scale for scale in scales if scale.height <= highest] or scales[:1]
+        scales = list(itertools.takewhile(lambda scale: scale.height <= highest, scales)) or scales[:1]
         lengths = sorted(end - start for start, end in spans if end - start >= _SHORT)
         short = lengths[len(lengths) // 4] if lengths else math.inf
         suitable = (scale for scale in scales if short * scale.pixels >= _PLAIN and self._has_room(scale))
