@@ -61,6 +61,8 @@ class Admission:
         await self._refuse_of_engine("endpoint option", options.of_engine, ENGINES_OWN, of_network.mode)
         if network.internal:
             conflist = translate.internal(conflist)
+        if of_network.mode is Mode.INPLACE and not mac_address:
+            mac_address = translate.foretold_mac(conflist)
         conflist, held, wanted = await self._addressed(request, network, conflist, options)
         try:
             async with self._admitting:

@@ -1179,7 +1179,8 @@ async def in_place(store: Store, docker: EngineStandIn) -> Network:
 async def test_in_place_the_chain_runs_in_the_sandbox_and_nothing_is_moved(
     with_ipam: Driver, store: Store, handover: ScriptedHandover
 ) -> None:
-    assert await with_ipam.create_endpoint(creation()) == PLANNED
+    told = await with_ipam.create_endpoint(creation())
+    assert replace(told, mac_address="") == PLANNED
     assert handover.calls == []
 
     joined = await with_ipam.join(joining(LIVE_SANDBOX))
@@ -1195,6 +1196,7 @@ async def test_in_place_the_chain_runs_in_the_sandbox_and_nothing_is_moved(
     )
     record = await stored(store)
     assert (record.state, record.mode) == (EndpointState.JOINED, Mode.INPLACE)
+    assert ("MAC", told.mac_address) in record.cni_args
     assert await with_ipam.join(joining(LIVE_SANDBOX)) == joined
     assert handover.of("attach") == [ENDPOINT_ID]
 
