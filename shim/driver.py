@@ -191,7 +191,7 @@ class Driver:
             if endpoint.state is not EndpointState.JOINED or endpoint.sandbox_key != request.sandbox_key:
                 endpoint = await self._advance(endpoint, Step.JOIN, sandbox_key=request.sandbox_key)
                 if endpoint.mode is Mode.INPLACE:
-                    defaults = translate.left_to_engine(snapshot, endpoint, reply)
+                    defaults = translate.default_routes(snapshot, endpoint.ifname)
                     await self._in_place.leave_to_engine(endpoint, defaults)
                 else:
                     await self._handover.release(endpoint)

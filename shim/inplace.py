@@ -51,7 +51,10 @@ class InPlace:
         return replace(endpoint, netns=sandbox_key, sandbox_key=sandbox_key, ifname=ifname)
 
     async def leave_to_engine(self, endpoint: Endpoint, routes: Sequence[Route]) -> None:
-        """Remove default routes of the chain: the engine sets that of the network it chooses."""
+        """Remove default routes of the chain: the engine sets that of the network it chooses.
+
+        It takes none that is there before; further ones are put back behind its own.
+        """
         await self._links.remove_routes(Path(endpoint.netns), routes)
 
     async def _name(self, endpoint: Endpoint, names: Collection[str]) -> str:

@@ -158,12 +158,11 @@ class Replays:
 
 
 def is_due(endpoint: Endpoint) -> bool:
-    """Whether the engine has, or is about to have, moved the link, and nothing was put back yet."""
-    return (
-        endpoint.mode is Mode.HANDOVER
-        and endpoint.state is EndpointState.JOINED
-        and endpoint.replayed is None
-    )
+    """Whether nothing was put back yet, of a link that the engine moves; in place, only its routes remain."""
+    if endpoint.state is not EndpointState.JOINED or endpoint.replayed is not None:
+        return False
+    further = translate.further_defaults(attached.snapshot(endpoint), endpoint.ifname)
+    return endpoint.mode is Mode.HANDOVER or bool(further)
 
 
 def _then(earlier: Replayed, later: Replayed) -> Replayed:

@@ -218,17 +218,10 @@ def joined(snapshot: Snapshot, endpoint: Endpoint, *, default_route: bool = True
     )
 
 
-def left_to_engine(snapshot: Snapshot, endpoint: Endpoint, reply: JoinResponse) -> list[Route]:
-    """The default routes that the chain made and Join tells the engine, or that the container must not have.
-
-    Where the engine adds none, all of them with a gateway.
-    """
-    told = {reply.gateway, reply.gateway_ipv6} - {""}
-    return [
-        route
-        for route in _made_by_plugins(snapshot, endpoint.ifname)
-        if route.destination in DEFAULTS and route.gateway and (not told or route.gateway in told)
-    ]
+def default_routes(snapshot: Snapshot, ifname: str) -> list[Route]:
+    """The default routes that the chain made by a gateway, which the engine is told if it is to set one."""
+    routes = _made_by_plugins(snapshot, ifname)
+    return [route for route in routes if route.destination in DEFAULTS and route.gateway]
 
 
 def further_defaults(snapshot: Snapshot, ifname: str) -> list[Route]:

@@ -83,6 +83,7 @@ class Restoring:
         self._there = there.snapshot
         self._indexes = there.indexes
         self._default_route = default_route
+        self._ways = {_way(route) for route in (*wanted.routes, *wanted.further_routes)}
 
     def kinds(self) -> Sequence[Callable[[], Findings]]:
         """What looks for each kind, in the order in which they need each other."""
@@ -245,10 +246,10 @@ class Restoring:
             findings.note(said, partial(put, instead=True), there=is_same)
         elif routes.is_default(item) and not self._default_route:
             findings.yielded.append((said, "the engine decides where the default route leads"))
-        elif rival:
+        elif rival and _way(rival) not in self._ways:
             findings.yielded.append((said, _taken(words.route(rival))))
         else:
-            findings.note(said, put, there=False)
+            findings.note(said, partial(put, behind=rival is not None), there=False)
 
     def _rules(self) -> Findings:
         findings = Findings()

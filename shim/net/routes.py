@@ -70,8 +70,15 @@ def routes(sockets: Netlink, names: Mapping[int, str]) -> list[Route]:
     return [route for route in found if route]
 
 
-def put(sockets: Netlink, route: Route, indexes: Mapping[str, int], *, instead: bool = False) -> None:
-    """Set the route, or set it instead of the one to the same destination.
+def put(
+    sockets: Netlink,
+    route: Route,
+    indexes: Mapping[str, int],
+    *,
+    instead: bool = False,
+    behind: bool = False,
+) -> None:
+    """Set the route, or set it instead of the one to the same destination, or behind that.
 
     `indexes` are those of the links by name.
     """
@@ -112,8 +119,8 @@ def put(sockets: Netlink, route: Route, indexes: Mapping[str, int], *, instead: 
     if "expires" in more:
         body.append(attribute(_EXPIRY, netlink.u32(int(more["expires"]))))
     body.append(base64.b64decode(route.encap))
-    how = netlink.CREATE | (netlink.REPLACE if instead else netlink.EXCLUSIVE)
-    sockets.request(_NEW, header + b"".join(body), how)
+    how = netlink.REPLACE if instead else netlink.APPEND if behind else netlink.EXCLUSIVE
+    sockets.request(_NEW, header + b"".join(body), netlink.CREATE | how)
 
 
 def is_default(route: Route) -> bool:

@@ -16,12 +16,12 @@ from shim.translate import (
     Asked,
     asked,
     created,
+    default_routes,
     foretold_mac,
     further_defaults,
     host_link_name,
     internal,
     joined,
-    left_to_engine,
     names_not_carried,
     news,
     planned,
@@ -340,16 +340,17 @@ def test_in_place_joined_tells_the_gateways_and_nothing_to_move_or_to_route() ->
     assert reply == JoinResponse(gateway="10.1.0.1", gateway_ipv6="fd00:1::1")
 
 
-@pytest.mark.parametrize("default_route", [True, False])
-def test_in_place_the_default_routes_are_left_to_the_engine(*, default_route: bool) -> None:
+def test_in_place_the_default_routes_by_a_gateway_are_left_to_the_engine() -> None:
     second = replace(DEFAULT_V4, gateway="10.1.0.9")
-    others = (replace(DEFAULT_V4, destination="10.9.0.0/16"), replace(DEFAULT_V4, link="net7"))
-    snapshot = seen(DEFAULT_V4, second, *others)
+    others = (
+        replace(DEFAULT_V4, destination="10.9.0.0/16"),
+        replace(DEFAULT_V4, link="net7"),
+        replace(DEFAULT_V4, gateway=""),
+    )
 
-    reply = joined(snapshot, IN_PLACE, default_route=default_route)
+    found = default_routes(seen(DEFAULT_V4, second, DEFAULT_V6, *others), IFNAME)
 
-    left = [DEFAULT_V4] if default_route else [DEFAULT_V4, second]
-    assert left_to_engine(snapshot, IN_PLACE, reply) == left
+    assert found == [DEFAULT_V4, second, DEFAULT_V6]
 
 
 def test_joined_names_the_link_on_the_host() -> None:

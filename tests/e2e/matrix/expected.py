@@ -53,9 +53,16 @@ _NO_MAC_YET = (
     "Docker asks for it before the link is there, and the plugin takes none; `cnm-cni endpoint ls` shows it"
 )
 
-LOSSES = tuple(
-    Loss(case, "MAC address in docker inspect", _NO_MAC_YET, modes=(INPLACE,))
-    for case in ("ptp", "host-device")
+_LEFT_BEHIND = (
+    "the plugin's daemon renews it in the namespace where the link was made, and finds no link there"
+)
+
+LOSSES = (
+    *(
+        Loss(case, "MAC address in docker inspect", _NO_MAC_YET, modes=(INPLACE,))
+        for case in ("ptp", "host-device")
+    ),
+    Loss("dhcp", "renewed lease", _LEFT_BEHIND, modes=(HANDOVER,)),
 )
 REFUSALS = (
     Refusal("tap", 'plugin "tap" (network "matrix"): not found', plugins=(OLD_PLUGINS,)),
