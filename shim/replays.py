@@ -12,7 +12,7 @@ from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
 
-from shim import attached, translate
+from shim import attached, spans, translate
 from shim.errors import ShimError
 from shim.handover import Handover
 from shim.model import Endpoint, EndpointID, EndpointState, Mode
@@ -56,7 +56,7 @@ class Replays:
                 return
         except ShimError as error:
             _log.warning("endpoint %s: %s", endpoint.id[:12], error)
-        task = asyncio.create_task(self._when_it_comes(endpoint), name=f"replay {endpoint.id}")
+        task = asyncio.create_task(self._in_background(endpoint), name=f"replay {endpoint.id}")
         self._waiting[endpoint.id] = task
         task.add_done_callback(lambda _: self._waiting.pop(endpoint.id, None))
 
@@ -70,6 +70,11 @@ class Replays:
         """Wait no longer for any."""
         for endpoint_id in list(self._waiting):
             await self.cancel(endpoint_id)
+
+    async def _in_background(self, endpoint: Endpoint) -> None:
+        subject = f"{endpoint.conflist['name']}/{endpoint.id[:12]}"
+        with spans.span(spans.Kind.WORK, "Replay", subject=subject):
+            await self._when_it_comes(endpoint)
 
     async def _when_it_comes(self, endpoint: Endpoint) -> None:
         try:

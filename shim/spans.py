@@ -105,6 +105,8 @@ def span(kind: Kind, name: str, **details: Any) -> Iterator[Span]:
 def start(kind: Kind, name: str, **details: Any) -> Span:
     """A span that begins now, for what is no block; `finish` ends it."""
     parent = _current.get()
+    if kind is Kind.WORK or (parent and parent.end is not None):  # what goes on in the background is no part
+        parent = None
     opened = Span(next(_numbers), kind, name, parent.number if parent else None, details=details)
     _under_way[opened.number] = opened
     return opened

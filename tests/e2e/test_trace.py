@@ -59,9 +59,10 @@ def recorder(engine: Engine, tmp_path: Path) -> Iterator[Recorder]:
         engine.kill("recorder")
 
 
-def run(engine: Engine, network: str, *, check: bool = True) -> str:
-    """Run a container that is gone afterwards; what it and docker print."""
-    done = engine.docker("run", "--rm", "--network", network, "busybox", "echo", "hello", check=check)
+def run(engine: Engine, network: str, *, check: bool = True, seconds: int = 0) -> str:
+    """Run a container that is gone after so many seconds; what it and docker print."""
+    command = ("busybox", "sh", "-c", f"echo hello; sleep {seconds}")
+    done = engine.docker("run", "--rm", "--network", network, *command, check=check)
     return done.stdout + done.stderr
 
 
@@ -84,7 +85,7 @@ def test_one_container_is_exactly_these_calls_and_what_they_consist_of(
 ) -> None:
     run(engine, web)  # whatever happens only at first
     recorder.start()
-    run(engine, web)
+    run(engine, web, seconds=2)  # until what is done in the background is done
     lines = recorder.stop()
 
     after_join = ["EndpointOperInfo"] if is_newest(engine) else ["EndpointOperInfo"] * 2
@@ -116,7 +117,20 @@ def test_one_container_is_exactly_these_calls_and_what_they_consist_of(
         "plugin bridge DEL",
         "kernel remove the network namespace ID",
     ]
-    assert all(not of[name] for name in of.keys() - {"CreateEndpoint", "Join", "Leave"})
+    replay = "kernel replay in ID what plugins set"
+    work = [line for line in lines if line["kind"] == "work"]
+    if is_newest(engine):  # where the engine waits for that
+        assert of["EndpointOperInfo"] == [
+            "kernel look for eth0 in ID",
+            replay,
+            "kernel remove the network namespace ID",
+        ]
+        assert work == []
+    else:
+        assert of["EndpointOperInfo"] == []
+        assert [line["name"] for line in work] == ["Replay"]
+        assert set(parts(lines, work[0])) >= {replay, "kernel read the links of ID"}
+    assert all(not of[name] for name in of.keys() - {"CreateEndpoint", "Join", "EndpointOperInfo", "Leave"})
     assert [line["error"] for line in lines if line["error"]] == []
 
 

@@ -171,6 +171,7 @@ async def test_a_container_is_recorded_call_by_call_with_its_plugins_and_what_th
         ("CreateEndpoint", "plugin", "plain"),
         ("CreateEndpoint", "kernel", f"read the links of {netns}"),
         ("DeleteEndpoint", "kernel", f"make the network namespace {netns}"),
+        ("DeleteEndpoint", "kernel", f"read the links of {netns}"),
         ("DeleteEndpoint", "plugin", "plain"),
         ("DeleteEndpoint", "kernel", f"remove the network namespace {netns}"),
     ]

@@ -42,6 +42,32 @@ async def test_a_span_knows_which_one_it_is_a_part_of_also_in_another_task(ended
     assert [(span.name, span.within) for span in ended] == [("bridge", call.number), ("Join", None)]
 
 
+async def test_what_goes_on_in_the_background_is_no_part_of_a_span(ended: list[Span]) -> None:
+    call_is_over = asyncio.Event()
+
+    async def later() -> None:
+        with spans.span(Kind.WORK, "work"):
+            await call_is_over.wait()
+            with spans.span(Kind.KERNEL, "part"):
+                pass
+        with spans.span(Kind.KERNEL, "late"):
+            pass
+
+    with spans.span(Kind.CALL, "Join"):
+        task = asyncio.create_task(later())
+        await asyncio.sleep(0)
+    call_is_over.set()
+    await task
+
+    numbers = {span.name: span.number for span in ended}
+    assert {span.name: span.within for span in ended} == {
+        "Join": None,
+        "work": None,
+        "part": numbers["work"],
+        "late": None,
+    }
+
+
 async def test_calls_at_the_same_time_keep_their_parts_apart(ended: list[Span]) -> None:
     both_started = asyncio.Barrier(2)
 
