@@ -34,10 +34,10 @@ class Backlog:
 
     def put(self, span: Span) -> None:
         """Let a span wait, or count it."""
-        size = _size(span)
-        if len(self._items) < self._most_spans and self._bytes + size <= self._most_bytes:
+        bodies = size(span)
+        if len(self._items) < self._most_spans and self._bytes + bodies <= self._most_bytes:
             self._items.append(span)
-            self._bytes += size
+            self._bytes += bodies
         else:
             if not self._items or not isinstance(self._items[-1], Lost):
                 self._items.append(Lost())
@@ -52,6 +52,9 @@ class Backlog:
         self._has_ended = True
         self._changed.set()
 
+    def __len__(self) -> int:
+        return len(self._items)
+
     def __aiter__(self) -> Self:
         return self
 
@@ -63,10 +66,10 @@ class Backlog:
             await self._changed.wait()
         item = self._items.popleft()
         if isinstance(item, Span):
-            self._bytes -= _size(item)
+            self._bytes -= size(item)
         return item
 
 
-def _size(span: Span) -> int:
+def size(span: Span) -> int:
     """The bytes of its bodies, which are most of what it takes in memory."""
     return sum(len(item) for item in span.details.values() if isinstance(item, bytes))

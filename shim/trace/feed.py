@@ -20,7 +20,7 @@ NAME = "trace.sock"
 """In the folder of run-time files."""
 
 _FAREWELL = 1.0
-"""Seconds that a reader has to take what waits for it when a trace ends."""
+"""Seconds within which a reader must take something of what waits for it when a trace ends."""
 
 
 @contextlib.asynccontextmanager
@@ -75,7 +75,10 @@ class _Readers:
             with spans.listening(backlog.put):
                 await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
                 backlog.end(spans.under_way())
-            await asyncio.wait({sending}, timeout=_FAREWELL)
+            waiting = len(backlog) + 1
+            while not sending.done() and len(backlog) < waiting:  # as long as something is taken
+                waiting = len(backlog)
+                await asyncio.wait({sending}, timeout=_FAREWELL)
         finally:
             for task in ends:
                 task.cancel()
@@ -88,6 +91,7 @@ async def _send(writer: asyncio.StreamWriter, backlog: Backlog, source: Mapping[
         async for line in lines(backlog, source):
             writer.write(line.encode())
             await writer.drain()
+            await asyncio.sleep(0)  # calls come first, however many lines wait
         writer.close()
         await writer.wait_closed()
 

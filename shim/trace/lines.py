@@ -15,10 +15,13 @@ from typing import Any
 import shim
 from shim.spans import Span
 from shim.trace import redaction
-from shim.trace.backlog import Backlog, Lost
+from shim.trace.backlog import Backlog, Lost, size
 
 VERSION = 1
 """Of the format; a reader need not understand another one."""
+
+_LONG = 32768
+"""Bytes of bodies from which on the making of a line takes too long for the event loop: milliseconds."""
 
 _PLAIN = {"path", "network", "command", "containerid", "ifname", "netns", "namespace", "status", "waited"}
 """Details that are shown as they are."""
@@ -46,8 +49,10 @@ async def lines(backlog: Backlog, source: Mapping[str, Any]) -> AsyncIterator[st
     async for item in backlog:
         if isinstance(item, Lost):
             yield _line(kind="lost", count=item.count)
-        else:
-            yield await asyncio.to_thread(span_line, item, epoch)  # a long body must not delay any call
+        elif size(item) < _LONG:
+            yield span_line(item, epoch)
+        else:  # which must not delay any call
+            yield await asyncio.to_thread(span_line, item, epoch)
     yield _line(kind="end", offset=round(time.monotonic() - epoch.monotonic, 6))
 
 

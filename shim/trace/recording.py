@@ -17,7 +17,7 @@ from shim.spans import Kind
 _LONGEST_LINE = 256 * 1024 * 1024
 """Bytes; the daemon holds no bodies that would make a longer one."""
 FAREWELL = 3.0
-"""Seconds to wait for the rest of a trace once enough has been seen."""
+"""Seconds to wait for more of the rest of a trace, once enough has been seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,10 @@ async def _record(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, re
         await asyncio.wait({over, reading}, return_when=asyncio.FIRST_COMPLETED)
         if not reading.done():
             writer.write_eof()
-            await asyncio.wait({reading}, timeout=FAREWELL)
+            taken = -1
+            while not reading.done() and recorder.seen.total() > taken:  # as long as something comes
+                taken = recorder.seen.total()
+                await asyncio.wait({reading}, timeout=FAREWELL)
         elif not (reading.exception() or recorder.enough.is_set()):
             raise ShimError("the daemon has ended, and the trace with it", cure="see: journalctl -u cnm-cni")
         if reading.done():
