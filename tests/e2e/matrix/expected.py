@@ -53,16 +53,14 @@ _NO_MAC_YET = (
     "Docker asks for it before the link is there, and the plugin takes none; `cnm-cni endpoint ls` shows it"
 )
 
-_LEFT_BEHIND = (
-    "the plugin's daemon renews it in the namespace where the link was made, and finds no link there"
-)
+_LEFT_BEHIND = "the plugin's daemon does it in the namespace where the link was made, and finds none there"
 
 LOSSES = (
     *(
         Loss(case, "MAC address in docker inspect", _NO_MAC_YET, modes=(INPLACE,))
         for case in ("ptp", "host-device")
     ),
-    Loss("dhcp", "renewed lease", _LEFT_BEHIND, modes=(HANDOVER,)),
+    *(Loss("dhcp", what, _LEFT_BEHIND, modes=(HANDOVER,)) for what in ("renewed lease", "released lease")),
 )
 REFUSALS = (
     Refusal("tap", 'plugin "tap" (network "matrix"): not found', plugins=(OLD_PLUGINS,)),
