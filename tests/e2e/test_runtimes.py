@@ -11,7 +11,8 @@ import pytest
 from lab.engine import IMAGE, Engine
 from lab.footprint import engine_footprint
 
-from tests.e2e.matrix.columns import MODES
+from tests.e2e.containers import is_newest
+from tests.e2e.matrix.columns import HANDOVER, MODES
 from tests.e2e.podman import create, podman
 
 _NETWORK = "shared"
@@ -33,26 +34,33 @@ Eventually = Callable[[Callable[[], bool]], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """What a runtime has attached to the network."""
+
+    address: str
+    sandbox: str
+    """Its network namespace, as a path in the room."""
+
+
+@dataclass(frozen=True, slots=True)
 class Runtime:
     """A runtime with one attachment, which comes and goes."""
 
     name: str
-    attach: Callable[[], str]
-    """Brings it about; its address."""
-    sandbox: Callable[[], str]
-    """Where its network namespace is, in the room."""
+    attach: Callable[[], Attachment]
     detach: Callable[[], object]
 
 
 @pytest.fixture
 def runtimes(engine: Engine, conf_dir: Path, conflist: Callable[..., str]) -> Iterator[list[Runtime]]:
-    """All of them, on one network: Docker in each of its modes, podman, and the command."""
+    """All of them, on one network: Docker in each mode that it starts containers in, podman, the command."""
+    modes = MODES if is_newest(engine) else (HANDOVER,)
     conflist(_NETWORK, *_PLUGINS)
     engine.run(["ip", "netns", "add", "hand"])
     try:
         with podman(engine, conf_dir) as client:
             runtimes = [
-                *(_docker(engine, mode) for mode in MODES),
+                *(_docker(engine, mode) for mode in modes),
                 _podman(engine, client),
                 _by_hand(engine, conf_dir),
             ]
@@ -82,15 +90,13 @@ def _podman(engine: Engine, client: Callable[..., str]) -> Runtime:
 def _containers(client: Callable[..., str], name: str, network: str) -> Runtime:
     """A runtime that starts and stops a container."""
 
-    def attach() -> str:
+    def attach() -> Attachment:
         client("start", name)
-        address = f'{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}}'
-        return client("inspect", "--format", address, name).strip()
+        wanted = f'{{{{(index .NetworkSettings.Networks "{network}").IPAddress}}}} {{{{.State.Pid}}}}'
+        address, pid = client("inspect", "--format", wanted, name).split()
+        return Attachment(address, f"/proc/{pid}/ns/net")
 
-    def sandbox() -> str:
-        return f"/proc/{client('inspect', '--format', '{{.State.Pid}}', name).strip()}/ns/net"
-
-    return Runtime(name, attach, sandbox, lambda: client("stop", "--time", "0", name))
+    return Runtime(name, attach, lambda: client("stop", "--time", "0", name))
 
 
 def _by_hand(engine: Engine, conf_dir: Path) -> Runtime:
@@ -100,11 +106,11 @@ def _by_hand(engine: Engine, conf_dir: Path) -> Runtime:
         command = engine.shim_command("cni", action, _NETWORK, _SANDBOX)
         return engine.run(command, environment=environment).stdout
 
-    def attach() -> str:
+    def attach() -> Attachment:
         (ip,) = json.loads(cni("add"))["ips"]
-        return str(ip["address"].partition("/")[0])
+        return Attachment(ip["address"].partition("/")[0], _SANDBOX)
 
-    return Runtime("by hand", attach, lambda: _SANDBOX, lambda: cni("del"))
+    return Runtime("by hand", attach, lambda: cni("del"))
 
 
 def test_all_lease_from_one_store_and_reach_each_other_whoever_goes_first(
@@ -120,19 +126,18 @@ def test_all_lease_from_one_store_and_reach_each_other_whoever_goes_first(
 def _come_and_go(engine: Engine, order: Sequence[Runtime]) -> None:
     """All come at once; they go one after the other, and the others stay as they were."""
     with ThreadPoolExecutor(len(order)) as pool:
-        addresses = dict(zip(order, pool.map(lambda one: one.attach(), order), strict=True))
-    sandboxes = {one: one.sandbox() for one in order}
+        attached = list(pool.map(lambda one: one.attach(), order))
     for number, leaving in enumerate(order):
-        present = order[number:]
-        assert _leases(engine) == sorted(addresses[one] for one in present)
+        present = attached[number:]
+        assert _leases(engine) == sorted(one.address for one in present)
         for one, other in permutations(present, 2):
-            _ping(engine, sandboxes[one], addresses[other])
+            _ping(engine, one, other.address)
         leaving.detach()
     assert _leases(engine) == []
 
 
-def _ping(engine: Engine, sandbox: str, address: str) -> None:
-    engine.run(["nsenter", f"--net={sandbox}", "busybox", "ping", "-c", "1", "-W", "2", address])
+def _ping(engine: Engine, attachment: Attachment, address: str) -> None:
+    engine.run(["nsenter", f"--net={attachment.sandbox}", "busybox", "ping", "-c", "1", "-W", "2", address])
 
 
 def _leases(engine: Engine) -> list[str]:
