@@ -60,6 +60,17 @@ bench: root python ## Measure what the shim adds to `docker run` (root, Debian 1
 	@PYTHONPATH=examples:. $(BIN)/python tests/bench/bench_kubernetes.py
 	@PYTHONPATH=examples:. $(BIN)/python tests/bench/bench_modes.py
 
+.PHONY: experiments experiments-quick
+experiments: root python ## Try the claims about CNM and CNI on real engines, and write a report; ONLY=E10 for one
+	@$(PYTHON) -m lab.setup test
+	@$(MAKE) --no-print-directory $(READY)
+	@$(BIN)/python -m experiments $(if $(ONLY),--only "$(ONLY)")
+
+experiments-quick: root python ## A subset of the experiments, in a few minutes
+	@$(PYTHON) -m lab.setup test
+	@$(MAKE) --no-print-directory $(READY)
+	@$(BIN)/python -m experiments --quick
+
 .PHONY: clean
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

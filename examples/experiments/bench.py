@@ -1,0 +1,205 @@
+"""One engine with the shim, as experiments use it, and the removal of all they did to it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.daemon import accepts
+from lab.engine import IMAGE, Engine
+from lab.errors import LabError
+from lab.footprint import engine_footprint, plugin_bridges
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_WITNESS = Path(__file__).with_name("witness.py")
+_CONFLISTS = Path(__file__).resolve().parents[2] / "cni_conf"
+_SOCKETS = "/run/docker/plugins"
+_SETTLING = 10.0
+"""Seconds an engine may take to finish what it does after it has answered."""
+
+
+class Witness:
+    """A driver of ours in the engine's room, and what it has written down."""
+
+    def __init__(self, name: str, orders: Path, log: Path) -> None:
+        self.name = name
+        """What `docker network create -d` takes."""
+        self._orders = orders
+        self._log = log
+
+    def order(self, **orders: Any) -> None:
+        """What to do from now on; see `witness.py`."""
+        unfinished = self._orders.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(orders))
+        unfinished.rename(self._orders)
+
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """The calls so far, as `witness.py` writes them."""
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
+
+    def of(self, call: str) -> list[dict[str, Any]]:
+        """Those of one name: `NetworkDriver.Join`."""
+        return [entry for entry in self.calls if entry["call"] == call]
+
+    def forget(self) -> None:
+        """Start the log anew."""
+        self._log.write_text("")
+
+
+class Bench:
+    """A running engine with its image and the shim; `name` is its key in data."""
+
+    def __init__(self, name: str, engine: Engine, folder: Path) -> None:
+        self.name = name
+        self.engine = engine
+        self.folder = folder
+        """Where experiments may write files; what they made is removed."""
+        self.conf_dir = folder / "conflists"
+        """Read by the shim besides `cni_conf/`."""
+        self.conf_dir.mkdir(parents=True)
+        self._witnesses: list[str] = []
+        self._settings: dict[str, Any] = {}
+        engine.import_image()
+        self._start_shim()
+        self.version = self.docker("version", "--format", "{{.Server.Version}}").strip()
+
+    def docker(self, *arguments: str, check: bool = True, timeout: float = 120.0) -> str:
+        """What `docker` prints to its standard output. Raises `LabError`."""
+        return self.engine.docker(*arguments, check=check, timeout=timeout).stdout
+
+    def attempt(self, *arguments: str, timeout: float = 120.0) -> dict[str, Any]:
+        """Run `docker` where failing is an answer: `status`, `error` in one line, and `seconds`."""
+        start = time.perf_counter()
+        done = self.engine.docker(*arguments, check=False, timeout=timeout)
+        seconds = time.perf_counter() - start
+        error = " ".join(done.stderr.split()) if done.returncode else ""
+        return {"status": done.returncode, "output": done.stdout.strip(), "error": error, "seconds": seconds}
+
+    def seconds(self, *arguments: str) -> float:
+        """What a `docker` command takes. Raises `LabError` when it fails."""
+        start = time.perf_counter()
+        self.docker(*arguments)
+        return time.perf_counter() - start
+
+    def shell(self, command: str, *, check: bool = True) -> str:
+        """What a shell command prints in the engine's room. Raises `LabError`."""
+        return self.engine.run(["sh", "-c", command], check=check).stdout
+
+    def run(self, name: str, network: str, *options: str, command: str = "sleep 600") -> None:
+        """Run a container that stays."""
+        self.docker("run", "-d", "--name", name, "--network", network, *options, IMAGE, "sh", "-c", command)
+
+    def once(self, network: str, command: str, *options: str, check: bool = True) -> str:
+        """What a shell command prints in a container that is gone afterwards."""
+        arguments = ("run", "--rm", "--network", network, *options, IMAGE, "sh", "-c", command)
+        return self.docker(*arguments, check=check)
+
+    def inside(self, container: str, command: str, *, check: bool = True) -> str:
+        """What a shell command prints in a container."""
+        return self.docker("exec", container, "sh", "-c", command, check=check)
+
+    def inspect(self, container: str, network: str) -> dict[str, Any]:
+        """What `docker inspect` says of a container on a network."""
+        (found,) = json.loads(self.docker("inspect", container))
+        return dict(found["NetworkSettings"]["Networks"][network])
+
+    def conflist(self, name: str, *plugins: Mapping[str, Any], version: str = "1.0.0") -> Path:
+        """Write a conflist where the shim looks."""
+        path = self.conf_dir / f"{name}.conflist"
+        path.write_text(json.dumps({"cniVersion": version, "name": name, "plugins": plugins}))
+        return path
+
+    def network(self, name: str, cni_network: str, *options: str) -> str:
+        """A new Docker network on a CNI network; its ID."""
+        bound = ("--ipam-driver", "null", "-o", f"cni.network={cni_network}")
+        return self.docker("network", "create", "-d", "cni", *bound, *options, name).strip()
+
+    def witness(self, name: str = "witness", **orders: Any) -> Witness:
+        """A new driver of that name that follows these orders; see `witness.py`."""
+        orders_file, log = self.folder / f"{name}.orders", self.folder / f"{name}.jsonl"
+        log.write_text("")
+        witness = Witness(name, orders_file, log)
+        witness.order(**orders)
+        socket = f"{_SOCKETS}/{name}.sock"
+        self.engine.start(
+            name,
+            [sys.executable, str(_WITNESS), socket, str(orders_file), str(log)],
+            lambda: accepts(self.engine.path(socket)),
+        )
+        self._witnesses.append(name)
+        return witness
+
+    def restart_shim(self, **settings: Any) -> None:
+        """Start the shim anew with other settings, until the end of the experiment."""
+        if self.engine.is_shim_running:
+            self.engine.stop_shim()
+        self._settings = settings
+        self._start_shim()
+
+    def wait(self, condition: Callable[[], bool], *, within: float = _SETTLING) -> bool:
+        """Wait for a condition; whether it came to hold."""
+        deadline = time.monotonic() + within
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return True
+
+    @contextmanager
+    def clean(self) -> Iterator[None]:
+        """Remove what is done within, and raise `LabError` when something of it stays."""
+        before = engine_footprint(self.engine)
+        try:
+            yield
+        finally:
+            self._remove_everything()
+        left: list[str] = []
+
+        def is_gone() -> bool:
+            left[:] = before.difference(engine_footprint(self.engine))
+            return not left
+
+        if not self.wait(is_gone):
+            raise LabError("; ".join(left))
+
+    def _start_shim(self) -> None:
+        self.engine.start_shim([_CONFLISTS, self.conf_dir], **self._settings)
+
+    def _remove_everything(self) -> None:
+        if not self.engine.is_dockerd_running:
+            self.engine.start_dockerd()
+        if not self.engine.is_shim_running:
+            self._start_shim()
+        containers = self.docker("ps", "--all", "--quiet").split()
+        if containers:
+            self.docker("rm", "--force", "--volumes", *containers)
+        self.docker("network", "prune", "--force")
+        for name in self._witnesses:
+            if self.engine.is_running(name):
+                self.engine.kill(name)
+            self.engine.path(f"{_SOCKETS}/{name}.sock").unlink(missing_ok=True)
+        self._witnesses.clear()
+        if self._settings:
+            self.restart_shim()
+        for bridge in plugin_bridges(self.engine):  # the plugin lets them stand, and with them their subnets
+            self.engine.run(["ip", "link", "del", bridge])
+        for path in [*self.conf_dir.iterdir(), *self.folder.iterdir()]:
+            if path.is_file():
+                path.unlink()
+
+
+def plugins_version(root: Path) -> str:
+    """The version of the CNI plugins in a Debian tree, as Debian has it."""
+    query = ["dpkg-query", f"--admindir={root}/var/lib/dpkg", "--show", "--showformat=${Version}"]
+    done = subprocess.run(
+        [*query, "containernetworking-plugins"], capture_output=True, text=True, check=False
+    )
+    return done.stdout or "unknown"
