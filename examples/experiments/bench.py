@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +17,8 @@ from lab.daemon import accepts
 from lab.engine import IMAGE, Engine
 from lab.errors import LabError
 from lab.footprint import engine_footprint, plugin_bridges
+
+from experiments.witness import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -55,9 +60,9 @@ class Witness:
 
 
 class Bench:
-    """A running engine with its image and the shim; `name` is its key in data."""
+    """A running engine with its image and the shim; `name` is its key in data, `root` its Debian tree."""
 
-    def __init__(self, name: str, engine: Engine, folder: Path) -> None:
+    def __init__(self, name: str, engine: Engine, folder: Path, root: Path) -> None:
         self.name = name
         self.engine = engine
         self.folder = folder
@@ -65,6 +70,7 @@ class Bench:
         self.conf_dir = folder / "conflists"
         """Read by the shim besides `cni_conf/`."""
         self.conf_dir.mkdir(parents=True)
+        self._root = root
         self._witnesses: list[str] = []
         self._settings: dict[str, Any] = {}
         engine.import_image()
@@ -80,7 +86,7 @@ class Bench:
         start = time.perf_counter()
         done = self.engine.docker(*arguments, check=False, timeout=timeout)
         seconds = time.perf_counter() - start
-        error = " ".join(done.stderr.split()) if done.returncode else ""
+        error = _error(done.stderr) if done.returncode else ""
         return {"status": done.returncode, "output": done.stdout.strip(), "error": error, "seconds": seconds}
 
     def seconds(self, *arguments: str) -> float:
@@ -111,11 +117,29 @@ class Bench:
         (found,) = json.loads(self.docker("inspect", container))
         return dict(found["NetworkSettings"]["Networks"][network])
 
+    def api(self, method: str, path: str, body: object = None, *, timeout: float = 60.0) -> tuple[int, Any]:
+        """Status and answer of the Engine API. Raises `OSError` when it does not answer in time."""
+        connection = Connection(str(self.engine.path("/run/docker.sock")), timeout)
+        headers = {"Content-Type": "application/json"}
+        connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+        response = connection.getresponse()
+        text = response.read()
+        connection.close()
+        return response.status, json.loads(text) if text.strip() else None
+
     def conflist(self, name: str, *plugins: Mapping[str, Any], version: str = "1.0.0") -> Path:
         """Write a conflist where the shim looks."""
         path = self.conf_dir / f"{name}.conflist"
         path.write_text(json.dumps({"cniVersion": version, "name": name, "plugins": plugins}))
         return path
+
+    def plugin(self, name: str, script: str) -> Path:
+        """Write a CNI plugin; the folder it is in, for the shim's `plugin_path`."""
+        folder = self.folder / "plugins"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(script)
+        (folder / name).chmod(0o755)
+        return folder
 
     def network(self, name: str, cni_network: str, *options: str) -> str:
         """A new Docker network on a CNI network; its ID."""
@@ -144,6 +168,61 @@ class Bench:
         self._settings = settings
         self._start_shim()
 
+    def cni(self, command: str, network: str, namespace: str, *, check: bool = True) -> dict[str, Any]:
+        """Run `cnm-cni cni`, which needs neither Docker nor the daemon; the result of ADD."""
+        environment = {"CNI_PATH": str(self.engine.plugin_path), "NETCONFPATH": str(self.conf_dir)}
+        arguments = self.engine.shim_command("cni", command, network, namespace)
+        printed = self.engine.run(arguments, check=check, environment=environment).stdout
+        return dict(json.loads(printed)) if printed.strip() else {}
+
+    def dockerd_help(self) -> str:
+        """The options of the engine."""
+        tree = ["chroot", str(self._root)] if self._root != Path("/") else []
+        return subprocess.run([*tree, "dockerd", "--help"], capture_output=True, text=True, check=True).stdout
+
+    def left_by(self, action: Callable[[], object], *, within: float = 2.0) -> dict[str, list[str]]:
+        """What an action leaves behind of links, rules, leases and so on, which is removed again.
+
+        `within`: the seconds that it may take until nothing is left.
+        """
+        before = engine_footprint(self.engine)
+        rules = {tool: self.shell(f"{tool}-save") for tool in ("iptables", "ip6tables")}
+        action()
+        left: dict[str, list[str]] = {}
+
+        def settled() -> bool:
+            after = engine_footprint(self.engine)
+            left.clear()
+            for field in fields(before):
+                if found := sorted(getattr(after, field.name) - getattr(before, field.name)):
+                    left[field.name] = found
+            return not left
+
+        self.wait(settled, within=within)
+        for tool, text in rules.items():
+            self.engine.run([f"{tool}-restore"], stdin=text)
+        for link in left.get("links", ()):
+            self.engine.run(["ip", "link", "del", link], check=False)
+        for lease in left.get("leases", ()):
+            self.engine.path(f"/var/lib/cni/{lease}").unlink(missing_ok=True)
+        return left
+
+    def remove_containers(self) -> None:
+        """Remove all containers."""
+        if containers := self.docker("ps", "--all", "--quiet").split():
+            self.docker("rm", "--force", "--volumes", *containers)
+
+    @contextmanager
+    def dockerd(self, **settings: Any) -> Iterator[None]:
+        """Run dockerd with other settings, of its `daemon.json`, for a while."""
+        self.engine.stop_dockerd()
+        self.engine.start_dockerd(**settings)
+        try:
+            yield
+        finally:
+            self.engine.stop_dockerd()
+            self.engine.start_dockerd()
+
     def wait(self, condition: Callable[[], bool], *, within: float = _SETTLING) -> bool:
         """Wait for a condition; whether it came to hold."""
         deadline = time.monotonic() + within
@@ -168,7 +247,7 @@ class Bench:
             return not left
 
         if not self.wait(is_gone):
-            raise LabError("; ".join(left))
+            raise LabError("; ".join(left[:3]) + (f"; and {len(left) - 3} more" if len(left) > 3 else ""))
 
     def _start_shim(self) -> None:
         self.engine.start_shim([_CONFLISTS, self.conf_dir], **self._settings)
@@ -178,9 +257,7 @@ class Bench:
             self.engine.start_dockerd()
         if not self.engine.is_shim_running:
             self._start_shim()
-        containers = self.docker("ps", "--all", "--quiet").split()
-        if containers:
-            self.docker("rm", "--force", "--volumes", *containers)
+        self.remove_containers()
         self.docker("network", "prune", "--force")
         for name in self._witnesses:
             if self.engine.is_running(name):
@@ -194,6 +271,15 @@ class Bench:
         for path in [*self.conf_dir.iterdir(), *self.folder.iterdir()]:
             if path.is_file():
                 path.unlink()
+        shutil.rmtree(self.folder / "plugins", ignore_errors=True)
+
+
+def _error(printed: str) -> str:
+    """What the client says went wrong, without what it always adds."""
+    lines = [
+        line for line in printed.splitlines() if not re.match(r"time=|Run 'docker|See 'docker|\s*$", line)
+    ]
+    return re.sub(r"(docker: )?Error response from daemon: ", "", " ".join(lines)).strip()
 
 
 def plugins_version(root: Path) -> str:

@@ -7,7 +7,7 @@ Usage: `python witness.py SOCKET ORDERS LOG`. ORDERS is a JSON file that is read
 - `delay`: by call, seconds to wait before the answer
 - `run`: by call, a shell command to run before the answer; it finds `$SANDBOX`, `$ENDPOINT` and `$NETWORK`
 - `ask`: by call, paths of the Engine API to get before the answer; `{NetworkID}` and so on are filled in
-- `ask_after`: the same, from the moment of the answer on
+- `ask_after`: the same, from the moment of the answer on, again and again until it is found
 - `patience`: seconds to wait for the Engine API
 - `forward`: the socket of another driver, which is to answer instead
 
@@ -29,6 +29,9 @@ from pathlib import Path
 from typing import Any
 
 _DOCKER = "/run/docker.sock"
+_PATIENCE = 2.0
+"""Seconds to wait for the Engine API, unless ordered otherwise."""
+
 _NAMESPACE = "6e736673"
 """What `stat --file-system` calls a namespace. Source: NSFS_MAGIC in linux/magic.h."""
 
@@ -114,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         paths = orders.get("ask_after", {}).get(call, ())
         if paths:
-            answers = [_ask(path.format(**body), orders) for path in paths]
+            answers = [_ask_until_found(path.format(**body), orders) for path in paths]
             self.server.write({"call": f"after {call}", "at": at, "body": body, "asked": answers})
 
     def _answer(self, call: str, raw: bytes, orders: dict[str, Any]) -> tuple[int, Any]:
@@ -180,7 +183,7 @@ def _ask(path: str, orders: dict[str, Any]) -> dict[str, Any]:
     started = time.perf_counter()
     asked: dict[str, Any] = {"path": path, "status": 0}
     try:
-        connection = Connection(_DOCKER, timeout=orders.get("patience", 2.0))
+        connection = Connection(_DOCKER, timeout=orders.get("patience", _PATIENCE))
         connection.request("GET", path)
         response = connection.getresponse()
         asked["answer"] = json.loads(response.read())
@@ -188,6 +191,17 @@ def _ask(path: str, orders: dict[str, Any]) -> dict[str, Any]:
     except OSError as error:
         asked["error"] = str(error)
     return {**asked, "seconds": time.perf_counter() - started}
+
+
+def _ask_until_found(path: str, orders: dict[str, Any]) -> dict[str, Any]:
+    """`seconds` are from the first question to the last answer."""
+    started = time.perf_counter()
+    while True:
+        asked = _ask(path, orders)
+        seconds = time.perf_counter() - started
+        if asked["status"] == 200 or seconds > orders.get("patience", _PATIENCE):
+            return {**asked, "seconds": seconds}
+        time.sleep(0.001)
 
 
 def main() -> None:

@@ -81,8 +81,8 @@ class Daemon:
         self._entrance.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        # No child: the daemon is gone already, or the entrance did not come to start it.
-        with contextlib.suppress(ProcessLookupError):
+        # No child: the daemon is gone already, or the entrance did not come to start it; or both are gone.
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
             for pid in children(self._entrance.pid) or [self._entrance.pid]:
                 os.kill(pid, number)
 

@@ -12,7 +12,7 @@ from experiments.model import Experiment
 from lab.footprint import Footprint, host_footprint
 
 _EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-_CHEAP = ("E10",)
+_CHEAP = ("E10", "E60", "E68")
 
 
 def test_what_is_measured_is_judged_and_reported_and_nothing_is_left(

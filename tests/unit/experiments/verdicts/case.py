@@ -18,6 +18,6 @@ class Case:
     came_true: tuple[bool, ...]
 
 
-def on_both(verdict: str) -> dict[str, str]:
-    """The same verdict on each engine."""
-    return {"20.10": verdict, "newest": verdict}
+def both(data: Any) -> dict[str, Any]:
+    """The same on each engine."""
+    return {"20.10": data, "newest": data}

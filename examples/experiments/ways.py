@@ -1,0 +1,212 @@
+"""The ways by which a container of Docker's comes to a network, side by side.
+
+Each starts a container that stays and ends it again with all that belongs to it, and runs one to its end.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lab.engine import IMAGE
+
+from experiments.naive import Naive
+from experiments.podman import Podman, podman
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from experiments.bench import Bench
+
+_HERE = Path(__file__).parent
+_SLEEP = ("sleep", "600")
+
+NONE = "no network"
+BRIDGE = "Docker's bridge"
+MACVLAN = "Docker's macvlan"
+SHIM = "shim, handover"
+INPLACE = "shim, inplace"
+PAUSE = "pause container and script"
+HOOK = "OCI hook"
+BY_HAND = "cnm-cni cni, after the start"
+PODMAN = "podman's CNI backend"
+
+
+class Way(Protocol):
+    """How a container comes to a network and goes again."""
+
+    def start(self, name: str, *options: str) -> None:
+        """Have a container of that name running, attached."""
+
+    def end(self, name: str) -> None:
+        """Have it gone, with everything that was made for it."""
+
+
+class ByNetwork:
+    """A Docker network."""
+
+    def __init__(self, bench: Bench, network: str, *options: str) -> None:
+        self._bench = bench
+        self.network = network
+        self._options = options
+
+    def start(self, name: str, *options: str) -> None:
+        """Run it."""
+        self._bench.docker(
+            *("run", "-d", "--name", name, "--network", self.network),
+            *(*self._options, *options, IMAGE, *_SLEEP),
+        )
+
+    def end(self, name: str) -> None:
+        """Remove it."""
+        self._bench.docker("rm", "--force", name)
+
+
+class ByPause:
+    """A pause container without network, which a script attaches, and the container in its namespace."""
+
+    def __init__(self, bench: Bench, naive: Naive) -> None:
+        self._bench = bench
+        self._naive = naive
+
+    def start(self, name: str, *options: str) -> None:
+        """Run both."""
+        pause = f"{name}-pause"
+        self._bench.docker("run", "-d", "--name", pause, "--network", "none", IMAGE, *_SLEEP)
+        self._naive.run("ADD", _namespace(self._bench, pause), pause)
+        self._bench.docker(
+            "run", "-d", "--name", name, "--network", f"container:{pause}", *options, IMAGE, *_SLEEP
+        )
+
+    def end(self, name: str) -> None:
+        """Remove both."""
+        pause = f"{name}-pause"
+        self._bench.docker("rm", "--force", name)
+        self._naive.run("DEL", _namespace(self._bench, pause), pause)
+        self._bench.docker("rm", "--force", pause)
+
+
+class ByHand:
+    """A container that starts without network, and is attached when it runs."""
+
+    def __init__(self, bench: Bench, cni_network: str) -> None:
+        self._bench = bench
+        self._network = cni_network
+
+    def start(self, name: str, *options: str) -> None:
+        """Run it, then attach it."""
+        self._bench.docker("run", "-d", "--name", name, "--network", "none", *options, IMAGE, *_SLEEP)
+        self._bench.cni("add", self._network, _namespace(self._bench, name))
+
+    def end(self, name: str) -> None:
+        """Detach it, then remove it."""
+        self._bench.cni("del", self._network, _namespace(self._bench, name))
+        self._bench.docker("rm", "--force", name)
+
+
+class ByPodman:
+    """A container of podman's."""
+
+    def __init__(self, client: Podman, network: str) -> None:
+        self._client = client
+        self._network = network
+
+    def start(self, name: str, *options: str) -> None:
+        """Run it."""
+        self._client.run(self._network, "-d", "--name", name, *options, IMAGE, *_SLEEP)
+
+    def end(self, name: str) -> None:
+        """Remove it."""
+        self._client("rm", "--force", "--time", "0", name)
+
+
+def chain(name: str, subnet: str) -> dict[str, Any]:
+    """The conflist that all ways by CNI plugins share: bridge with masquerade, and firewall."""
+    ipam = {
+        "type": "host-local",
+        "ranges": [[{"subnet": subnet}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+    }
+    bridge = {
+        "type": "bridge",
+        "bridge": f"{name}0",
+        "isGateway": True,
+        "ipMasq": True,
+        "hairpinMode": True,
+        "ipam": ipam,
+    }
+    return {"cniVersion": "0.4.0", "name": name, "plugins": [bridge, {"type": "firewall"}]}
+
+
+@contextmanager
+def ways(bench: Bench, *, with_podman: bool) -> Iterator[dict[str, Way]]:
+    """Every way that this engine can go, by name; all those by CNI plugins on one conflist."""
+    conflist = chain("ways", "10.35.0.0/16")
+    (bench.conf_dir / "ways.conflist").write_text(json.dumps(conflist))
+    with ExitStack() as stack:
+        naive = Naive(bench, "ways")
+        naive.configure(conflist)
+        stack.callback(naive.remove)
+        stack.enter_context(_hooked_runtime(bench, naive))
+        _parent_link(bench)
+        stack.callback(lambda: bench.shell("ip link del lan0"))
+        bench.docker("network", "create", "own")
+        macvlan = ("-o", "parent=lan0", "--subnet", "10.36.0.0/16")
+        bench.docker("network", "create", "-d", "macvlan", *macvlan, "lan")
+        bench.network("cni", "ways")
+        found: dict[str, Way] = {
+            NONE: ByNetwork(bench, "none"),
+            BRIDGE: ByNetwork(bench, "own"),
+            MACVLAN: ByNetwork(bench, "lan"),
+            SHIM: ByNetwork(bench, "cni"),
+            PAUSE: ByPause(bench, naive),
+            HOOK: ByNetwork(bench, "none", "--runtime", "cni"),
+            BY_HAND: ByHand(bench, "ways"),
+        }
+        if _has_inplace(bench):
+            found[INPLACE] = ByNetwork(bench, "inplace")
+        if with_podman:
+            found[PODMAN] = ByPodman(stack.enter_context(podman(bench)), "ways")
+        yield found
+        bench.remove_containers()
+        bench.docker("network", "prune", "--force")
+
+
+def _has_inplace(bench: Bench) -> bool:
+    """Whether the shim can work in place on this engine; the network is made then."""
+    create = ("network", "create", "-d", "cni", "--ipam-driver", "null")
+    options = ("-o", "cni.network=ways", "-o", "cni.mode=inplace")
+    if bench.attempt(*create, *options, "inplace")["status"]:
+        return False
+    if bench.attempt("run", "--rm", "--network", "inplace", IMAGE, "true")["status"]:
+        bench.docker("network", "rm", "inplace")
+        return False
+    return True
+
+
+@contextmanager
+def _hooked_runtime(bench: Bench, naive: Naive) -> Iterator[None]:
+    """Let the engine know the runtime with hooks, as `cni`."""
+    inside = "/run/hooked"
+    folder = bench.engine.path(inside)
+    shutil.copytree(naive.folder, folder / "conf")
+    for script in ("hooked-runc", "hook", "naive.sh"):
+        shutil.copy(_HERE / script, folder)
+    try:
+        with bench.dockerd(runtimes={"cni": {"path": f"{inside}/hooked-runc"}}):
+            yield
+    finally:
+        shutil.rmtree(folder)
+
+
+def _parent_link(bench: Bench) -> None:
+    """A LAN's link for macvlan."""
+    bench.shell("ip link add lan0 type veth peer name lan1 && ip link set lan0 up && ip link set lan1 up")
+
+
+def _namespace(bench: Bench, container: str) -> str:
+    pid = bench.docker("inspect", "--format", "{{.State.Pid}}", container).strip()
+    return f"/proc/{pid}/ns/net"
