@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 _WITNESS = Path(__file__).with_name("witness.py")
-_CONFLISTS = Path(__file__).resolve().parents[2] / "cni_conf"
+_MEDDLER = Path(__file__).with_name("meddler.py")
+CONFLISTS = Path(__file__).resolve().parents[2] / "cni_conf"
 _SOCKETS = "/run/docker/plugins"
 _SETTLING = 10.0
 """Seconds an engine may take to finish what it does after it has answered."""
@@ -59,6 +60,32 @@ class Witness:
         self._log.write_text("")
 
 
+class Meddler:
+    """A chained plugin of ours, of the type `meddler`; see `meddler.py`."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._orders, self._log = bench.folder / "meddler.orders", bench.folder / "meddler.log"
+        self._log.write_text("")
+        self.order()
+        program = [sys.executable, _MEDDLER, self._orders, self._log]
+        script = f"#!/bin/sh\nexec {' '.join(map(str, program))}\n"
+        self.plugin_path = [str(bench.plugin("meddler", script)), str(bench.engine.plugin_path)]
+        """For the shim's settings."""
+
+    def order(self, *, delay: float = 0.0, fail: bool = False) -> None:
+        """What to do at ADD from now on."""
+        self._orders.write_text(json.dumps({"delay": delay, "fail": fail}))
+
+    @property
+    def runs(self) -> list[dict[str, str]]:
+        """Its runs so far, but for VERSION."""
+        return [json.loads(line) for line in self._log.read_text().splitlines()]
+
+    def commands(self) -> list[str]:
+        """The commands of its runs."""
+        return [run["command"] for run in self.runs]
+
+
 class Bench:
     """A running engine with its image and the shim; `name` is its key in data, `root` its Debian tree."""
 
@@ -71,7 +98,7 @@ class Bench:
         """Read by the shim besides `cni_conf/`."""
         self.conf_dir.mkdir(parents=True)
         self._root = root
-        self._witnesses: list[str] = []
+        self._drivers: list[str] = []
         self._settings: dict[str, Any] = {}
         engine.import_image()
         self._start_shim()
@@ -111,6 +138,10 @@ class Bench:
     def inside(self, container: str, command: str, *, check: bool = True) -> str:
         """What a shell command prints in a container."""
         return self.docker("exec", container, "sh", "-c", command, check=check)
+
+    def pid(self, container: str) -> int:
+        """A container's process, as seen in the engine's room."""
+        return int(self.docker("inspect", "--format", "{{.State.Pid}}", container))
 
     def inspect(self, container: str, network: str) -> dict[str, Any]:
         """What `docker inspect` says of a container on a network."""
@@ -153,13 +184,14 @@ class Bench:
         witness = Witness(name, orders_file, log)
         witness.order(**orders)
         socket = f"{_SOCKETS}/{name}.sock"
-        self.engine.start(
-            name,
-            [sys.executable, str(_WITNESS), socket, str(orders_file), str(log)],
-            lambda: accepts(self.engine.path(socket)),
-        )
-        self._witnesses.append(name)
+        self.driver(name, [sys.executable, str(_WITNESS), socket, str(orders_file), str(log)])
         return witness
+
+    def driver(self, name: str, command: list[str]) -> None:
+        """Start a driver of that name, whose socket is where the engine looks, until the experiment's end."""
+        socket = self.engine.path(f"{_SOCKETS}/{name}.sock")
+        self.engine.start(name, command, lambda: accepts(socket))
+        self._drivers.append(name)
 
     def restart_shim(self, **settings: Any) -> None:
         """Start the shim anew with other settings, until the end of the experiment."""
@@ -168,17 +200,38 @@ class Bench:
         self._settings = settings
         self._start_shim()
 
-    def cni(self, command: str, network: str, namespace: str, *, check: bool = True) -> dict[str, Any]:
+    def cni(self, command: str, network: str, namespace: str, **environment: str) -> dict[str, Any]:
         """Run `cnm-cni cni`, which needs neither Docker nor the daemon; the result of ADD."""
-        environment = {"CNI_PATH": str(self.engine.plugin_path), "NETCONFPATH": str(self.conf_dir)}
+        usual = {"CNI_PATH": str(self.engine.plugin_path), "NETCONFPATH": str(self.conf_dir)}
         arguments = self.engine.shim_command("cni", command, network, namespace)
-        printed = self.engine.run(arguments, check=check, environment=environment).stdout
+        printed = self.engine.run(arguments, environment=usual | environment).stdout
         return dict(json.loads(printed)) if printed.strip() else {}
 
     def dockerd_help(self) -> str:
         """The options of the engine."""
         tree = ["chroot", str(self._root)] if self._root != Path("/") else []
         return subprocess.run([*tree, "dockerd", "--help"], capture_output=True, text=True, check=True).stdout
+
+    def counted_plugins(self) -> tuple[Path, Callable[[], list[str]]]:
+        """The engine's plugins, each behind a wrapper that notes its runs; their folder, for `plugin_path`.
+
+        The function gives the runs since it was last asked, each as `plugin COMMAND`.
+        """
+        log = self.folder / "runs.log"
+        log.write_text("")
+        folder = self.folder
+        for name in self.engine.run(["ls", self.engine.plugin_path]).stdout.split():
+            script = (
+                f'#!/bin/sh\necho "{name} $CNI_COMMAND" >> {log}\nexec {self.engine.plugin_path / name}\n'
+            )
+            folder = self.plugin(name, script)
+
+        def taken() -> list[str]:
+            runs = log.read_text().splitlines()
+            log.write_text("")
+            return runs
+
+        return folder, taken
 
     def left_by(self, action: Callable[[], object], *, within: float = 2.0) -> dict[str, list[str]]:
         """What an action leaves behind of links, rules, leases and so on, which is removed again.
@@ -250,7 +303,7 @@ class Bench:
             raise LabError("; ".join(left[:3]) + (f"; and {len(left) - 3} more" if len(left) > 3 else ""))
 
     def _start_shim(self) -> None:
-        self.engine.start_shim([_CONFLISTS, self.conf_dir], **self._settings)
+        self.engine.start_shim([CONFLISTS, self.conf_dir], **self._settings)
 
     def _remove_everything(self) -> None:
         if not self.engine.is_dockerd_running:
@@ -259,11 +312,11 @@ class Bench:
             self._start_shim()
         self.remove_containers()
         self.docker("network", "prune", "--force")
-        for name in self._witnesses:
+        for name in self._drivers:
             if self.engine.is_running(name):
                 self.engine.kill(name)
             self.engine.path(f"{_SOCKETS}/{name}.sock").unlink(missing_ok=True)
-        self._witnesses.clear()
+        self._drivers.clear()
         if self._settings:
             self.restart_shim()
         for bridge in plugin_bridges(self.engine):  # the plugin lets them stand, and with them their subnets

@@ -119,8 +119,8 @@ class Judgement:
     verdicts: Mapping[str, Verdict]
     """By engine; an engine on which there was nothing to measure is not in it."""
     bridge: Bridge
-    came_true: tuple[bool, ...]
-    """For each prediction."""
+    came_true: tuple[bool | None, ...]
+    """For each prediction; None: it could not be tested here."""
     surprise: str = ""
     """What nobody had expected, if anything."""
 

@@ -37,11 +37,24 @@ class Naive:
             }  # the script looks for the type
             (self.folder / f"{number:02}.conf").write_text(json.dumps(conf))
 
-    def run(self, command: str, namespace: str, container: str, *, check: bool = True) -> str:
-        """Run ADD or DEL for the link eth0 in a namespace, a path; what it printed."""
+    def run(
+        self,
+        command: str,
+        namespace: str,
+        container: str,
+        *,
+        check: bool = True,
+        timeout: float = 120.0,
+        path: str = "",
+    ) -> str:
+        """Run ADD or DEL for the link eth0 in a namespace, a path; what it printed.
+
+        `path` are the folders of plugins, if not the engine's. Raises `LabError` and `TimeoutExpired`.
+        """
         arguments: list[str | Path] = ["sh", _SCRIPT, command, self.folder, namespace, container, "eth0"]
-        environment = {"CNI_PATH": str(self._bench.engine.plugin_path)}
-        return self._bench.engine.run(arguments, check=check, environment=environment).stdout
+        environment = {"CNI_PATH": path or str(self._bench.engine.plugin_path)}
+        ran = self._bench.engine.run(arguments, check=check, timeout=timeout, environment=environment)
+        return ran.stdout
 
     def remove(self) -> None:
         """Remove the folder."""

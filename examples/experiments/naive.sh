@@ -13,7 +13,7 @@ for file in $(ls $order "$folder"); do
     conf=$(cat "$folder/$file")
     type=$(printf '%s' "$conf" | sed 's/.*"type": "\([a-z-]*\)", "naive": true.*/\1/')
     [ -n "$result" ] && conf="${conf%\}}, \"prevResult\": $result}"
-    result=$(printf '%s' "$conf" | "$CNI_PATH/$type")
+    result=$(printf '%s' "$conf" | PATH="$CNI_PATH:$PATH" "$type")
 done
 [ "$command" = ADD ] && printf '%s\n' "$result"
 exit 0

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from experiments.results import Run
 
 
+_TRUTH = {True: "came true", False: "did not come true", None: "not tested here"}
+
+
 @dataclass(frozen=True, slots=True)
 class Chapter:
     """One entry with what came of it."""
@@ -103,6 +106,7 @@ def _rendered(template: str, entries: Sequence[Entry], run: Run) -> str:
     environment.filters["plot"] = _plot
     environment.filters["table"] = _table
     environment.filters["cell"] = _cell
+    environment.filters["truth"] = lambda truth: _TRUTH[truth]
     environment.filters["named"] = lambda text: re.sub(rf"\b{NEWEST}\b", _engine(run.about, NEWEST), text)
     every = chapters(entries, run)
     grouped = [Section(title, [one for one in every if one.claim.section == title]) for title in SECTIONS]
@@ -123,7 +127,7 @@ def _engine(about: dict[str, Any], name: str) -> str:
 
 def _counts(every: Sequence[Chapter]) -> dict[str, int]:
     judged = [chapter for chapter in every if chapter.judgement]
-    wrong = [one for one in judged if one.is_measured and one.judgement and not all(one.judgement.came_true)]
+    wrong = [one for one in judged if one.is_measured and one.judgement and False in one.judgement.came_true]
     return {
         "measured": sum(chapter.is_measured for chapter in judged),
         "documented": sum(not chapter.is_measured for chapter in judged),

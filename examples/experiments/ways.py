@@ -76,7 +76,7 @@ class ByPause:
         """Run both."""
         pause = f"{name}-pause"
         self._bench.docker("run", "-d", "--name", pause, "--network", "none", IMAGE, *_SLEEP)
-        self._naive.run("ADD", _namespace(self._bench, pause), pause)
+        self._naive.run("ADD", namespace(self._bench, pause), pause)
         self._bench.docker(
             "run", "-d", "--name", name, "--network", f"container:{pause}", *options, IMAGE, *_SLEEP
         )
@@ -85,7 +85,7 @@ class ByPause:
         """Remove both."""
         pause = f"{name}-pause"
         self._bench.docker("rm", "--force", name)
-        self._naive.run("DEL", _namespace(self._bench, pause), pause)
+        self._naive.run("DEL", namespace(self._bench, pause), pause)
         self._bench.docker("rm", "--force", pause)
 
 
@@ -99,11 +99,11 @@ class ByHand:
     def start(self, name: str, *options: str) -> None:
         """Run it, then attach it."""
         self._bench.docker("run", "-d", "--name", name, "--network", "none", *options, IMAGE, *_SLEEP)
-        self._bench.cni("add", self._network, _namespace(self._bench, name))
+        self._bench.cni("add", self._network, namespace(self._bench, name))
 
     def end(self, name: str) -> None:
         """Detach it, then remove it."""
-        self._bench.cni("del", self._network, _namespace(self._bench, name))
+        self._bench.cni("del", self._network, namespace(self._bench, name))
         self._bench.docker("rm", "--force", name)
 
 
@@ -207,6 +207,6 @@ def _parent_link(bench: Bench) -> None:
     bench.shell("ip link add lan0 type veth peer name lan1 && ip link set lan0 up && ip link set lan1 up")
 
 
-def _namespace(bench: Bench, container: str) -> str:
-    pid = bench.docker("inspect", "--format", "{{.State.Pid}}", container).strip()
-    return f"/proc/{pid}/ns/net"
+def namespace(bench: Bench, container: str) -> str:
+    """Where the network namespace of a running container is, in the engine's room."""
+    return f"/proc/{bench.pid(container)}/ns/net"

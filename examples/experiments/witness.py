@@ -3,7 +3,8 @@
 Usage: `python witness.py SOCKET ORDERS LOG`. ORDERS is a JSON file that is read anew for each call:
 
 - `implements`: what Activate says; `scope`: what GetCapabilities says
-- `answers`: by call, instead of the usual ones; `{n}` in them becomes a number that is new each time
+- `answers`: by call, instead of the usual ones; `{n}` in them becomes a number that is new each time, and
+  `{endpoint}` the beginning of the endpoint's ID
 - `delay`: by call, seconds to wait before the answer
 - `run`: by call, a shell command to run before the answer; it finds `$SANDBOX`, `$ENDPOINT` and `$NETWORK`
 - `ask`: by call, paths of the Engine API to get before the answer; `{NetworkID}` and so on are filled in
@@ -103,7 +104,7 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(raw or b"{}")
         call, orders = self.path.removeprefix("/"), self.server.orders
         seen = _seen(call, body, orders)
-        status, answer = self._answer(call, raw, orders)
+        status, answer = self._answer(call, raw, body, orders)
         payload = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(payload)))
@@ -120,7 +121,7 @@ class Handler(BaseHTTPRequestHandler):
             answers = [_ask_until_found(path.format(**body), orders) for path in paths]
             self.server.write({"call": f"after {call}", "at": at, "body": body, "asked": answers})
 
-    def _answer(self, call: str, raw: bytes, orders: dict[str, Any]) -> tuple[int, Any]:
+    def _answer(self, call: str, raw: bytes, body: dict[str, Any], orders: dict[str, Any]) -> tuple[int, Any]:
         if "forward" in orders:
             connection = Connection(orders["forward"])
             connection.request("POST", self.path, raw)
@@ -129,10 +130,11 @@ class Handler(BaseHTTPRequestHandler):
         if call == "Plugin.Activate":
             return 200, {"Implements": orders.get("implements", ["NetworkDriver"])}
         if call == "NetworkDriver.GetCapabilities":
-            return 200, {"Scope": orders.get("scope", "local")}
+            return 200, {"Scope": orders.get("scope", "local"), "GwAllocChecker": "GwAllocCheck" in orders}
         answer = orders.get("answers", {}).get(call, _USUAL.get(call, {}))
-        numbered = json.dumps(answer).replace("{n}", str(next(self.server.numbers)))
-        return 500 if "Err" in answer else 200, json.loads(numbered)
+        text = json.dumps(answer).replace("{n}", str(next(self.server.numbers)))
+        text = text.replace("{endpoint}", body.get("EndpointID", "")[:10])
+        return 500 if "Err" in answer else 200, json.loads(text)
 
     def log_message(self, *_: object) -> None:
         """The log is written by `write` alone."""

@@ -75,8 +75,7 @@ def _on(bench: Bench) -> Data:
     for case, (network, options) in _CASES.items():
         bench.run("box", network, *options)
         resolv = bench.inside("box", "cat /etc/resolv.conf", check=False)
-        pid = bench.docker("inspect", "--format", "{{.State.Pid}}", "box").strip()
-        rules = bench.shell(f"nsenter --target {pid} --net iptables-save -t nat")
+        rules = bench.shell(f"nsenter --target {bench.pid('box')} --net iptables-save -t nat")
         cases[case] = {
             "servers": re.findall(r"^nameserver (\S+)", resolv, re.MULTILINE),
             "rules": sum(_EMBEDDED in line for line in rules.splitlines()),

@@ -1,12 +1,11 @@
 """Whether a driver can know whose link it makes."""
 
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from lab.engine import IMAGE
 
-from experiments.bench import Bench
+from experiments.bench import Bench, Meddler
 from experiments.figures import Figure, Table
 from experiments.model import (
     ENGINES,
@@ -47,16 +46,6 @@ CLAIM = Claim(
     section="Life cycle",
 )
 
-_PLUGIN = """#!{python}
-import json, os, sys
-conf = json.load(sys.stdin)
-if os.environ["CNI_COMMAND"] == "VERSION":
-    print('{{"cniVersion": "1.0.0", "supportedVersions": ["0.4.0", "1.0.0"]}}')
-elif os.environ["CNI_COMMAND"] == "ADD":
-    with open("{log}", "a") as log:
-        log.write(os.environ.get("CNI_ARGS", "") + "\\n")
-    print(json.dumps(conf["prevResult"]))
-"""
 _WIDE = 10
 
 
@@ -80,11 +69,10 @@ def _on(bench: Bench, rounds: int) -> Data:
 
 
 def _by_shim(bench: Bench, rounds: int) -> Data:
-    log = bench.folder / "args.log"
-    folder = bench.plugin("note", _PLUGIN.format(python=sys.executable, log=log))
-    bench.restart_shim(plugin_path=[str(folder), str(bench.engine.plugin_path)])
+    meddler = Meddler(bench)
+    bench.restart_shim(plugin_path=meddler.plugin_path)
     ipam = {"type": "host-local", "ranges": [[{"subnet": "10.65.0.0/24"}]]}
-    bench.conflist("noted", {"type": "bridge", "bridge": "noted0", "ipam": ipam}, {"type": "note"})
+    bench.conflist("noted", {"type": "bridge", "bridge": "noted0", "ipam": ipam}, {"type": "meddler"})
     bench.network("noted", "noted", "-o", "cni.identity=docker")
     truth: dict[str, str] = {}
 
@@ -99,7 +87,9 @@ def _by_shim(bench: Bench, rounds: int) -> Data:
             list(pool.map(start, names))
         bench.docker("rm", "--force", *names)
     told = [
-        dict(item.partition("=")[::2] for item in line.split(";")) for line in log.read_text().splitlines()
+        dict(item.partition("=")[::2] for item in run["args"].split(";"))
+        for run in meddler.runs
+        if run["command"] == "ADD"
     ]
     ids = {each.get("K8S_POD_NAME"): each.get("K8S_POD_INFRA_CONTAINER_ID") for each in told}
     return {

@@ -15,7 +15,7 @@ class Case:
     expected: Mapping[str, str]
     """The verdict of each engine."""
     bridged: str
-    came_true: tuple[bool, ...]
+    came_true: tuple[bool | None, ...]
 
 
 def both(data: Any) -> dict[str, Any]:
