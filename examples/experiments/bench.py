@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 _WITNESS = Path(__file__).with_name("witness.py")
+_NAMESERVER = Path(__file__).with_name("nameserver.py")
 _MEDDLER = Path(__file__).with_name("meddler.py")
 CONFLISTS = Path(__file__).resolve().parents[2] / "cni_conf"
 _SOCKETS = "/run/docker/plugins"
@@ -192,6 +193,20 @@ class Bench:
         socket = self.engine.path(f"{_SOCKETS}/{name}.sock")
         self.engine.start(name, command, lambda: accepts(socket))
         self._drivers.append(name)
+
+    @contextmanager
+    def nameserver(self, address: str, name: str, answer: str) -> Iterator[Callable[[], int]]:
+        """A DNS server on an address of the room, for one name; how often it was asked anything."""
+        log = self.folder / "nameserver.log"
+        log.unlink(missing_ok=True)
+        self.shell(f"ip address add {address}/32 dev lo")
+        command: list[str | Path] = [sys.executable, _NAMESERVER, address, name, answer, log]
+        self.engine.start("nameserver", command, log.exists)
+        try:
+            yield lambda: len(log.read_text().splitlines())
+        finally:
+            self.engine.kill("nameserver")
+            self.shell(f"ip address del {address}/32 dev lo")
 
     def restart_shim(self, **settings: Any) -> None:
         """Start the shim anew with other settings, until the end of the experiment."""

@@ -2,7 +2,7 @@
 
 Usage: `python witness.py SOCKET ORDERS LOG`. ORDERS is a JSON file that is read anew for each call:
 
-- `implements`: what Activate says; `scope`: what GetCapabilities says
+- `implements`: what Activate says; `scope`: what GetCapabilities says, which is not known when null
 - `answers`: by call, instead of the usual ones; `{n}` in them becomes a number that is new each time, and
   `{endpoint}` the beginning of the endpoint's ID
 - `delay`: by call, seconds to wait before the answer
@@ -130,7 +130,10 @@ class Handler(BaseHTTPRequestHandler):
         if call == "Plugin.Activate":
             return 200, {"Implements": orders.get("implements", ["NetworkDriver"])}
         if call == "NetworkDriver.GetCapabilities":
-            return 200, {"Scope": orders.get("scope", "local"), "GwAllocChecker": "GwAllocCheck" in orders}
+            scope = orders.get("scope", "local")
+            if scope is None:
+                return 404, {"Err": "not found"}
+            return 200, {"Scope": scope, "GwAllocChecker": "GwAllocCheck" in orders}
         answer = orders.get("answers", {}).get(call, _USUAL.get(call, {}))
         text = json.dumps(answer).replace("{n}", str(next(self.server.numbers)))
         text = text.replace("{endpoint}", body.get("EndpointID", "")[:10])

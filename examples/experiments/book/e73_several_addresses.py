@@ -1,0 +1,133 @@
+"""What becomes of a result with several addresses or links."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lab.engine import IMAGE
+
+from experiments.bench import Bench
+from experiments.figures import Cell, Figure, Matrix, yes_no
+from experiments.model import (
+    ENGINES,
+    NEWEST,
+    Bridge,
+    Claim,
+    Data,
+    Degree,
+    Experiment,
+    Judgement,
+    Source,
+    Verdict,
+    refuted,
+    stands,
+    weakened,
+)
+from experiments.parts import Parts
+
+CLAIM = Claim(
+    id="E73",
+    title="Several addresses",
+    claim="A CNI result may have any number of addresses, of which Docker carries one of each family.",
+    sources=(
+        Source("CNI specification: ips is a list", "2016"),
+        Source("libnetwork, docs/remote.md: Interface has Address and AddressIPv6", "2015"),
+    ),
+    procedure="A conflist gives a link two IPv4 and two IPv6 addresses. They are looked for where CNI "
+    "alone attached it, in a container on the "
+    "shim's network in each mode, and in docker inspect.",
+    predictions=(
+        "CNI alone: all four. With handover: one of each family, in the container as in inspect.",
+        "In place, on the newest engine: all four in the container, one of each family in inspect.",
+    ),
+    measured="Addresses that are there, and that are shown.",
+    section="Life cycle",
+)
+
+_ADDRESSES = ("10.73.0.5/24", "10.73.1.5/24", "fd00:73::5/64", "fd00:74::5/64")
+
+
+def measure(parts: Parts) -> Data:
+    """On both engines."""
+    return parts.each(_on)
+
+
+def _on(bench: Bench) -> Data:
+    ipam = {"type": "static", "addresses": [{"address": address} for address in _ADDRESSES]}
+    bench.conflist("several", {"type": "bridge", "bridge": "several0", "ipam": ipam})
+    bench.shell("ip netns add alone")
+    bench.cni("add", "several", "/run/netns/alone")
+    alone = _found(bench.shell("ip netns exec alone ip -o address show dev eth0"))
+    bench.cni("del", "several", "/run/netns/alone")
+    bench.shell("ip netns delete alone")
+    found: Data = {"CNI alone": alone}
+    for mode, options in (("handover", ()), ("inplace", ("-o", "cni.mode=inplace"))):
+        create = ("network", "create", "-d", "cni", "--ipam-driver", "null", "-o", "cni.network=several")
+        if bench.attempt(*create, *options, mode)["status"]:
+            continue
+        if (
+            bench.attempt("run", "-d", "--name", "box", "--network", mode, IMAGE, "sleep", "600")["status"]
+            == 0
+        ):
+            found[mode] = _found(bench.inside("box", "ip -o address show dev eth0"))
+            found[f"{mode}, shown"] = _shown(bench.inspect("box", mode))
+        bench.docker("rm", "--force", "box", check=False)
+    return found
+
+
+def _found(listing: str) -> list[str]:
+    return [address for address in _ADDRESSES if f" {address} " in listing]
+
+
+def _shown(settings: Mapping[str, Any]) -> list[str]:
+    shown = (settings["IPAddress"], settings["GlobalIPv6Address"])
+    return [address for address in _ADDRESSES if address.partition("/")[0] in shown]
+
+
+def judge(data: Data) -> Judgement:
+    """By the addresses that are kept."""
+    handover = [len(data[name]["handover"]) for name in ENGINES]
+    inplace = data[NEWEST].get("inplace")
+    kept = max(min(handover), len(inplace or ()))
+    return Judgement(
+        verdicts={name: _verdict(data[name]) for name in ENGINES},
+        bridge=Bridge(
+            Degree.FULLY,
+            f"All {len(_ADDRESSES)} addresses are in the container; docker inspect shows one of each family.",
+        )
+        if min(handover) == len(_ADDRESSES)
+        else Bridge(Degree.PARTLY, f"{kept} of {len(_ADDRESSES)} addresses are in the container at best."),
+        came_true=(
+            all(len(data[name]["CNI alone"]) == 4 for name in ENGINES) and handover == [2, 2],
+            None if inplace is None else len(inplace) == 4 and len(data[NEWEST]["inplace, shown"]) == 2,
+        ),
+    )
+
+
+def _verdict(data: Data) -> Verdict:
+    real, shown, total = len(data["handover"]), len(data["handover, shown"]), len(data["CNI alone"])
+    text = (
+        f"CNI alone gave {total} addresses; Docker's container had {real}, and docker inspect showed {shown}"
+    )
+    if real <= 2:
+        return stands(f"{text}.")
+    if shown < real:
+        return weakened(f"{text}.")
+    return refuted(f"{text}.")
+
+
+def show(data: Data) -> Sequence[Figure]:
+    """Addresses by ways."""
+    ways = sorted({way for name in ENGINES for way in data[name]})
+    columns = [f"{way}, {name}" for way in ways for name in ENGINES]
+    rows = {
+        address: [
+            yes_no(address in data[name][way]) if way in data[name] else Cell("not here")
+            for way in ways
+            for name in ENGINES
+        ]
+        for address in _ADDRESSES
+    }
+    return [Matrix("Is the address there?", columns, rows)]
+
+
+EXPERIMENT = Experiment(CLAIM, measure, judge, show)
