@@ -346,7 +346,7 @@ class Driver:
             if isinstance(error, PluginError) and error.left_behind:
                 await self._advance(endpoint, Step.DETACH, last_error=str(error.cleanup_error))
             else:
-                await self._forget(endpoint)
+                await self._forget_after_failure(endpoint)
             raise
         await self._store.save_endpoint(endpoint)  # from here on, what undoes it needs the result
         try:
@@ -370,6 +370,13 @@ class Driver:
         self._ports.release(endpoint.id)
         await self._store.delete_endpoint(endpoint.id)
         await self._reservations.drop(endpoint.reservations)
+
+    async def _forget_after_failure(self, endpoint: Endpoint) -> None:
+        """The same where the user is to hear of another error, that of ADD."""
+        try:
+            await self._forget(endpoint)
+        except ShimError as error:  # noted with the reservation, which is given back later
+            _log.warning("network %s: %s", endpoint.conflist["name"], error)
 
     async def _detach(self, endpoint: Endpoint, found: Link | None) -> None:
         await self._replays.cancel(endpoint.id)

@@ -1085,6 +1085,20 @@ async def test_an_add_that_fails_at_join_gives_the_address_back(
 
 
 @pytest.mark.usefixtures("with_identity")
+async def test_an_add_that_fails_is_the_error_also_when_the_address_cannot_be_given_back(
+    with_ipam: Driver, handover: ScriptedHandover, leases: Leases, caplog: pytest.LogCaptureFixture
+) -> None:
+    await with_ipam.create_endpoint(creation())
+    handover.failures["attach"] = [ADD_FAILED]
+    leases.fail()
+
+    with pytest.raises(PluginError, match="no address left"):
+        await with_ipam.join(joining())
+
+    assert "device busy" in caplog.text
+
+
+@pytest.mark.usefixtures("with_identity")
 async def test_an_address_that_cannot_be_given_back_now_outlives_its_endpoint_and_is_left_over(
     with_ipam: Driver, store: Store, leases: Leases
 ) -> None:
