@@ -152,7 +152,7 @@ class Bindings:
                 return None, None
             network = replace(network, cni_network=found[0].cni_network)
             try:
-                network, _ = await self._driver.network(network.id)
+                network, _ = await self._driver.networks.current(network.id)
             except ShimError as error:
                 return network, error
             return network, None

@@ -6,33 +6,27 @@ call may be repeated, may come out of order, and the shim may die at any moment.
 
 import asyncio
 import logging
-import time
-from collections.abc import Sequence
 from dataclasses import replace
-from ipaddress import ip_interface
 from typing import Any
 from weakref import WeakValueDictionary
 
-from shim import attached, lifecycle, publish, replays, subnets, telemetry, translate
+from shim import attached, lifecycle, publish, replays, telemetry, translate
 from shim.admission import Admission, refuse_other_addresses
-from shim.cni import ipam
 from shim.cni.conf import NetworkConfigList
 from shim.cni.errors import PluginError
-from shim.cni.result import NOTHING
 from shim.errors import InvalidRequestError, ShimError
 from shim.handover import Handover
 from shim.identity import Identities
 from shim.inplace import InPlace
 from shim.lifecycle import Step
-from shim.logical import LogicalNetworks
-from shim.model import Endpoint, EndpointID, EndpointState, Ipam, Mode, Network, NetworkID
+from shim.model import Endpoint, EndpointID, EndpointState, Ipam, Mode, Network
 from shim.net.snapshot import Link
+from shim.networks import Networks
 from shim.options import network_options
 from shim.pools import Pools
 from shim.publish import HostPorts
 from shim.replays import Replays
 from shim.reservations import Reservations
-from shim.resolve import Resolver
 from shim.store import Store
 from shim.wire import messages as m
 
@@ -43,14 +37,13 @@ _CREATED = (EndpointState.PLANNED, *_ATTACHED)
 
 
 class Driver:
-    """The CNI driver of one engine; `name` is what the user types after `-d`."""
+    """The CNI driver of one engine."""
 
     def __init__(
         self,
         *,
         store: Store,
-        resolver: Resolver,
-        logical_networks: LogicalNetworks,
+        networks: Networks,
         handover: Handover,
         in_place: InPlace,
         admission: Admission,
@@ -59,11 +52,9 @@ class Driver:
         pools: Pools,
         reservations: Reservations,
         ports: HostPorts,
-        name: str,
     ) -> None:
         self._store = store
-        self._resolver = resolver
-        self._logical_networks = logical_networks
+        self.networks = networks
         self._handover = handover
         self._in_place = in_place
         self._admission = admission
@@ -72,8 +63,6 @@ class Driver:
         self._pools = pools
         self._reservations = reservations
         self._ports = ports
-        self._name = name
-        self._naming = asyncio.Lock()
         self._locks: WeakValueDictionary[EndpointID, asyncio.Lock] = WeakValueDictionary()
 
     async def activate(self, _request: m.EmptyRequest) -> m.ActivateResponse:
@@ -107,35 +96,7 @@ class Driver:
 
     async def create_network(self, request: m.CreateNetworkRequest) -> m.EmptyResponse:
         """Bind the Docker network to a CNI network, which must be fit for use when it was given by option."""
-        options = network_options(request.options)
-        telemetry.about(options.cni_network or request.network_id[:12])
-        self._pools.withdraw(options.cni_network)
-        network = Network(
-            id=request.network_id,
-            cni_network=options.cni_network,
-            options=request.options,
-            internal=request.internal,
-            ipam=subnets.chooser(request.pools, options, self._name),
-            ipv6=any(":" in pool.pool for pool in request.pools),
-            gateways=tuple(str(ip_interface(pool.gateway).ip) for pool in request.pools if pool.gateway),
-            created_at=time.time(),
-        )
-        await self._admission.refuse_of_engine(options)
-        if not request.ipv4:
-            subnets.refuse_no_ipv4(network.ipam)
-        if network.cni_network:
-            network = await self._logical_networks.bind(network)
-        if network.ipam is Ipam.CNI:
-            network = await self._claimed(network, [pool.pool for pool in request.pools])
-        if network.cni_network:
-            conflist = self._logical_networks.conflist(network)
-            self._require_plugins(network, conflist)
-            subnets.check(request.pools, conflist, network)
-            if options.adds_at_join and ipam.kind(conflist):
-                subnets.refuse_without_link(conflist)
-            auxiliary = [address for pool in request.pools for address in pool.auxiliary]
-            await self._reservations.set_aside(conflist.name, auxiliary, network.id)
-        await self._journal(network, is_new=True)
+        await self.networks.create(request)
         return m.EmptyResponse()
 
     async def delete_network(self, request: m.NetworkRequest) -> m.EmptyResponse:
@@ -162,7 +123,7 @@ class Driver:
                 return translate.news(_created(known), request)
             if known is not None:
                 await self._remove(known)
-            network, conflist = await self.network(request.network_id)
+            network, conflist = await self.networks.current(request.network_id)
             telemetry.about(f"{conflist.name}/{request.endpoint_id[:12]}")
             conflist = await self._handover.prepare(conflist)
             staging = self._handover.staging(request.endpoint_id)
@@ -242,20 +203,6 @@ class Driver:
             self._ports.release(request.endpoint_id)
         return m.EmptyResponse()
 
-    async def network(self, network_id: NetworkID) -> tuple[Network, NetworkConfigList]:
-        """A network and its conflist as they are now; what is new of it is journalled. Raises `ShimError`."""
-        stored = await self._store.network(network_id)
-        network = self._logical_networks.current(await self._resolver.network(network_id, stored))
-        conflist = self._logical_networks.conflist(network)
-        if network != stored:
-            await self._journal(network, is_new=stored is None)
-        return network, conflist
-
-    async def ready(self, network_id: NetworkID) -> NetworkConfigList:
-        """The conflist of a network as it is now, whose plugins are ready for ADD. Raises `ShimError`."""
-        _, conflist = await self.network(network_id)
-        return await self._handover.prepare(conflist)
-
     async def replay(self) -> None:
         """Put back what is missing where the shim, or the engine, died before that was done."""
         for endpoint in await self._store.endpoints():
@@ -279,33 +226,6 @@ class Driver:
             if endpoint is not None and seen in (None, endpoint):
                 telemetry.about(f"{endpoint.conflist['name']}/{endpoint.id[:12]}")
                 await self._remove(endpoint)
-
-    async def _journal(self, network: Network, *, is_new: bool) -> None:
-        """Store a network, unless its CNI name is that of another definition.
-
-        One that is not new may have been deleted meanwhile, and stays so.
-        """
-        async with self._naming:
-            self._logical_networks.refuse_collision(network, await self._store.networks())
-            save = self._store.save_network if is_new else self._store.update_network
-            await save(network)
-
-    def _require_plugins(self, network: Network, conflist: NetworkConfigList) -> None:
-        """Raises `ConfError` unless all that will run is installed, also where addresses come beforehand."""
-        try:
-            self._handover.require(conflist)
-            if network.ipam is not Ipam.NULL or network_options(network.options).adds_at_join:
-                self._handover.require(ipam.settled(conflist, (), NOTHING))
-        except PluginError as error:
-            raise self._logical_networks.explained(network, error) from error
-
-    async def _claimed(self, network: Network, subnets: Sequence[str]) -> Network:
-        """The network with its pools of our IPAM driver, and the name that was said there."""
-        name, pool_ids = self._pools.claim(subnets, network.cni_network)
-        network = replace(network, cni_network=network.cni_network or name, pool_ids=pool_ids)
-        if name and network.definition is None:
-            network = await self._logical_networks.bind(network)
-        return network
 
     async def _refuse_unshared(self, endpoint: Endpoint, sandbox_key: str) -> None:
         """Raises `ConflictError` when ports were left to an endpoint that is not of the same container."""

@@ -10,11 +10,11 @@ from ipaddress import ip_interface, ip_network
 from shim import telemetry, translate
 from shim.cni import ipam
 from shim.cni.conf import NetworkConfigList
-from shim.driver import Driver
 from shim.errors import InvalidRequestError, ShimError
 from shim.logical import LogicalNetworks
 from shim.model import Ipam, Network, NetworkID, Reservation
 from shim.net.links import Links
+from shim.networks import Networks
 from shim.options import network_options, pool_options
 from shim.pools import Pool, Pools, everything
 from shim.reservations import Reservations, free
@@ -38,7 +38,7 @@ class IpamDriver:
         reservations: Reservations,
         pools: Pools,
         links: Links,
-        driver: Driver,
+        networks: Networks,
         name: str,
     ) -> None:
         self._store = store
@@ -46,7 +46,7 @@ class IpamDriver:
         self._reservations = reservations
         self._pools = pools
         self._links = links
-        self._driver = driver
+        self._networks = networks
         self._name = name
         self._pairing = asyncio.Lock()
 
@@ -157,7 +157,7 @@ class IpamDriver:
         ]
         for network in own or alike:
             args = network_options(network.options).defaults.cni_args
-            return await self._driver.ready(network.id), args
+            return await self._networks.ready(network.id), args
         bound = await self._logical_networks.bind(Network(NetworkID(""), pool.cni_network))
         return self._logical_networks.conflist(bound), ()
 

@@ -30,6 +30,7 @@ from shim.net.links import Links
 from shim.net.namespaces import Namespaces
 from shim.net.replay import Replay
 from shim.net.thread import NetlinkThread
+from shim.networks import Networks
 from shim.orphans import Orphans
 from shim.pools import Pools
 from shim.presence import Presence
@@ -127,19 +128,28 @@ def drivers(
 ) -> tuple[Driver, IpamDriver]:
     """The two drivers of one engine, which share what they know."""
     pools = Pools()
-    driver = Driver(
+    admission = Admission(store, engine, reservations, ports)
+    networks = Networks(
         store=store,
         resolver=resolver,
         logical_networks=logical_networks,
         handover=handover,
-        admission=Admission(store, engine, reservations, ports),
+        admission=admission,
+        pools=pools,
+        reservations=reservations,
+        name=name,
+    )
+    driver = Driver(
+        store=store,
+        networks=networks,
+        handover=handover,
+        admission=admission,
         identities=Identities(store, engine),
         in_place=InPlace(engine, links),
         replays=replays,
         pools=pools,
         reservations=reservations,
         ports=ports,
-        name=name,
     )
     ipam_driver = IpamDriver(
         store=store,
@@ -147,7 +157,7 @@ def drivers(
         reservations=reservations,
         pools=pools,
         links=links,
-        driver=driver,
+        networks=networks,
         name=name,
     )
     return driver, ipam_driver

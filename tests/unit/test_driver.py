@@ -1363,6 +1363,6 @@ async def test_a_network_that_is_deleted_while_it_is_bound_does_not_come_back(
 ) -> None:
     await with_kubernetes.delete_network(m.NetworkRequest(network.id))
 
-    await with_kubernetes._journal(network, is_new=False)
+    await with_kubernetes.networks._journal(network, is_new=False)
 
     assert await store.networks() == []
