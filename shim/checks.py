@@ -97,7 +97,7 @@ async def _checked(endpoint: Endpoint, runtime: Runtime, links: Links) -> Checke
         return Checked(endpoint, f"its sandbox {sandbox} is gone")
     conflist = NetworkConfigList.from_json(endpoint.conflist, "the journal")
     try:
-        seen = await links.snapshot(sandbox)
+        seen = await links.outline(sandbox)
         link = attached.link(endpoint)
         found = link and await links.find(sandbox, replace(link, mac=attached.mac(endpoint)))
         if link is not None and found is None:

@@ -80,11 +80,17 @@ class Handover:
         return replace(endpoint, result=result.to_json())
 
     async def snapshot(self, endpoint: Endpoint) -> Endpoint:
-        """The endpoint with all that ADD made in its namespace; in place, with the links that it names."""
-        snapshot = await self._links.snapshot(Path(endpoint.netns))
+        """The endpoint with all that ADD made in its namespace; in place, with the links that it names.
+
+        There nothing else has to be known, as it stays where it is.
+        """
+        namespace = Path(endpoint.netns)
         if endpoint.mode is Mode.INPLACE:
             made = attached.result(endpoint).interfaces
-            snapshot = snapshot.of_links({item.name for item in made if item.sandbox == endpoint.netns})
+            seen = await self._links.outline(namespace)
+            snapshot = seen.of_links({item.name for item in made if item.sandbox == endpoint.netns})
+        else:
+            snapshot = await self._links.snapshot(namespace)
         return replace(endpoint, snapshot=snapshot.to_json())
 
     async def publish(self, endpoint: Endpoint) -> None:
@@ -149,7 +155,7 @@ class Handover:
         """
         in_place = endpoint.mode is Mode.INPLACE and is_namespace(Path(endpoint.netns))
         namespace = Path(endpoint.netns) if in_place else staging
-        link = (await self._links.snapshot(namespace)).link(endpoint.ifname)
+        link = (await self._links.outline(namespace)).link(endpoint.ifname)
         seen = _result_of(link, namespace) if link else None
         try:
             await self._delete(replace(endpoint, netns=str(namespace), result=seen), namespace)
