@@ -91,7 +91,9 @@ class Replays:
                     done = _then(done, await self._put_back(endpoint, found))
             await self._note(endpoint, done)
         except (ShimError, TimeoutError) as error:
-            _log.warning("endpoint %s: nothing is put back: %s", endpoint.id[:12], error or "it never came")
+            _log.warning(
+                "endpoint %s: nothing is put back: %s", endpoint.id[:12], str(error) or "it never came"
+            )
 
     async def _early(self, endpoint: Endpoint) -> Replayed:
         """What can be set before the engine is through: what needs no link, then the sysctls of the link."""
