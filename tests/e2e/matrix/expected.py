@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.e2e.matrix.cases import CHECKED, Case, Property
+from tests.e2e.matrix.cases import Case, Property
 from tests.e2e.matrix.columns import (
     CARRIED,
     ENGINES,
@@ -55,20 +55,12 @@ _NO_MAC_YET = (
 
 _LEFT_BEHIND = "the plugin's daemon does it in the namespace where the link was made, and finds none there"
 
-_MOVED_BY_SBR = "bridge looks for its routes where sbr has taken them from, under any runtime"
-_ONE_TABLE = "bridge looks for routes in the main table alone, under any runtime"
-
 LOSSES = (
     *(
         Loss(case, "MAC address in docker inspect", _NO_MAC_YET, modes=(INPLACE,))
         for case in ("ptp", "host-device")
     ),
-    *(
-        Loss("dhcp", what, _LEFT_BEHIND, modes=(HANDOVER,))
-        for what in ("renewed lease", "released lease", CHECKED.name)
-    ),
-    *(Loss(case, CHECKED.name, _MOVED_BY_SBR) for case in ("sbr", "all in one chain")),
-    Loss("host-local with routes of CNI 1.1", CHECKED.name, _ONE_TABLE),
+    *(Loss("dhcp", what, _LEFT_BEHIND, modes=(HANDOVER,)) for what in ("renewed lease", "released lease")),
 )
 REFUSALS = (
     Refusal("tap", 'plugin "tap" (network "matrix"): not found', plugins=(OLD_PLUGINS,)),
