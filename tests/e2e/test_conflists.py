@@ -91,7 +91,7 @@ def test_ptp_gives_each_container_a_link_of_its_own(engine: Engine, make: Make) 
     make("net", "cni-ptp")
     _run(engine, "one", "net")
     address = _settings(engine, "one")["IPAddress"]
-    assert f"inet {address}/32 " in engine.docker("exec", "one", "ip", "-4", "address").stdout
+    assert f"inet {address}/" in engine.docker("exec", "one", "ip", "-4", "address").stdout
     assert re.search(rf"^{address} dev veth\w+ ", engine.run(["ip", "route"]).stdout, re.MULTILINE)
 
 

@@ -360,7 +360,7 @@ def test_a_link_that_is_connected_once_more_has_the_next_number(engine: Engine, 
 def test_a_name_without_number_is_refused(engine: Engine, net: str, verdict: Verdict) -> None:
     attempt = _attempt(engine, net, "cni.ifname=lan")
     verdict.refuses(attempt)
-    assert "(as in lan0)" in attempt.stderr
+    assert "(as in lan0; or create the network with -o cni.mode=inplace)" in attempt.stderr
 
 
 # The engine's own
