@@ -116,7 +116,7 @@ class Driver:
         return m.EmptyResponse()
 
     async def create_endpoint(self, request: m.CreateEndpointRequest) -> m.CreateEndpointResponse:
-        """Run the chain's ADD in a staging namespace; reply with the address it gave."""
+        """Run the chain's ADD in a staging namespace, unless it waits for Join; reply with the address."""
         async with self._lock(request.endpoint_id):
             known = await self._store.endpoint(request.endpoint_id)
             if known is not None and known.state in _CREATED:

@@ -190,7 +190,7 @@ class IpamDriver:
 
         Source: libnetwork `network.go` (`requestPoolHelper`), later `ipams/remote/remote.go`.
         """
-        for route in (await self._links.snapshot(None)).routes:
+        for route in (await self._links.outline(None)).routes:
             other, mine = ip_network(route.destination), ip_network(subnet)
             on_link = not route.gateway and other.prefixlen
             if on_link and other.version == mine.version and other.overlaps(mine):

@@ -25,16 +25,16 @@ class Links:
     def __init__(self, thread: NetlinkThread) -> None:
         self._thread = thread
 
-    async def snapshot(self, namespace: Path | None) -> Snapshot:
-        """Everything in the namespace; of the host's only the links and their routes."""
+    async def snapshot(self, namespace: Path) -> Snapshot:
+        """Everything in the namespace."""
 
         def read() -> Snapshot:
             with Netlink() as sockets:
-                return reading.read(sockets) if namespace else reading.outline(sockets)
+                return reading.read(sockets)
 
         return await self._within(f"read the links of {_shown(namespace)}", namespace, read)
 
-    async def outline(self, namespace: Path) -> Snapshot:
+    async def outline(self, namespace: Path | None) -> Snapshot:
         """The links and the routes alone, in a fraction of the time."""
 
         def read() -> Snapshot:

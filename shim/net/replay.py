@@ -1,6 +1,6 @@
 """Puts back what plugins made in a namespace and the engine did not take along into the sandbox."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -8,13 +8,11 @@ from typing import Any, Self, TypeVar
 from shim.model import JSONObject
 from shim.net import moving, reading, renaming
 from shim.net.netlink import Netlink
-from shim.net.restoring import Findings, Restoring
+from shim.net.restoring import Restoring
 from shim.net.snapshot import Snapshot
 from shim.net.thread import NetlinkThread, inside
 
 _T = TypeVar("_T")
-_Treat = Callable[[Findings], tuple[list[str], list[tuple[str, str]]]]
-"""Does something with what is lacking: what is there then, and what is not and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +79,7 @@ class Replay:
         """
         return await self._thread.run(
             f"replay in {namespace} what plugins set",
-            lambda: inside(
-                namespace, lambda: _replay(snapshot, names, Findings.put, default_route=default_route)
-            ),
-        )
-
-    async def compare(
-        self, namespace: Path, snapshot: Snapshot, names: Mapping[str, str], *, default_route: bool
-    ) -> Replayed:
-        """What `replay` would find carried, and as lost what it would set; nothing is changed."""
-        return await self._thread.run(
-            f"compare {namespace} with what plugins set",
-            lambda: inside(
-                namespace, lambda: _replay(snapshot, names, _only_say, default_route=default_route)
-            ),
+            lambda: inside(namespace, lambda: _replay(snapshot, names, default_route=default_route)),
         )
 
     async def move_rest(
@@ -119,12 +104,12 @@ def _move_rest(source: Path, target: Path, snapshot: Snapshot, except_: Collecti
     arrived = moving.move(source, target, links)
     moved = Replayed(replayed=tuple(arrived.moved), lost=tuple(arrived.lost))
     theirs = renaming.only(snapshot, arrived.names)
-    restored = inside(target, lambda: _replay(theirs, arrived.names, Findings.put, default_route=False))
+    restored = inside(target, lambda: _replay(theirs, arrived.names, default_route=False))
     return Moved(arrived.names, moved.followed_by(restored))
 
 
-def _replay(snapshot: Snapshot, names: Mapping[str, str], treat: _Treat, *, default_route: bool) -> Replayed:
-    """Compare the snapshot with the calling thread's namespace, kind by kind."""
+def _replay(snapshot: Snapshot, names: Mapping[str, str], *, default_route: bool) -> Replayed:
+    """Compare the snapshot with the calling thread's namespace, kind by kind, and set what is lacking."""
     wanted, homeless = renaming.renamed(snapshot, names)
     carried: list[str] = []
     replayed: list[str] = []
@@ -136,17 +121,12 @@ def _replay(snapshot: Snapshot, names: Mapping[str, str], treat: _Treat, *, defa
         )
         for look in restoring.kinds():
             findings = look()
-            done, refused = treat(findings)
+            done, refused = findings.put()
             carried += findings.carried
             replayed += done
             yielded += findings.yielded
             lost += refused
     return Replayed(tuple(carried), tuple(replayed), tuple(yielded), tuple(lost))
-
-
-def _only_say(findings: Findings) -> tuple[list[str], list[tuple[str, str]]]:
-    missing = [word for item in findings.lacking for word in item.words]
-    return [], [(word, "it is not there, or not like this") for word in missing]
 
 
 def _each_once(items: tuple[_T, ...]) -> tuple[_T, ...]:

@@ -5,7 +5,7 @@ connected route of an address, say). Numbers without a word here are the kernel'
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self
 
 from shim.model import JSONObject
@@ -118,12 +118,6 @@ class Route:
     """What else there is: `from`, `tos`, `realm`, `pref`."""
     encap: str = ""
     """Type and settings of an encapsulation: attributes, in base64."""
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether destination, gateway and link say all of it: so much an engine can take along."""
-        plain = Route(self.destination, self.gateway, self.link, self.by_kernel)
-        return replace(self, protocol=BOOT) == plain
 
 
 @dataclass(frozen=True, slots=True)

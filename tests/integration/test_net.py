@@ -187,7 +187,7 @@ async def test_a_link_exists_or_not(net: Links, sandbox: Path, veth: str) -> Non
 async def test_a_link_moved_and_restored_is_up_with_its_addresses(
     net: Links, sandbox: Path, veth: str
 ) -> None:
-    link = (await net.snapshot(None)).link(veth)
+    link = (await net.outline(None)).link(veth)
     assert link
     await net.move(None, veth, sandbox, veth)
 
@@ -258,7 +258,7 @@ async def test_a_snapshot_shows_a_point_to_point_link_without_its_connected_rout
 
 
 async def test_a_snapshot_survives_the_journal(net: Links, veth: str) -> None:
-    snapshot = await net.snapshot(None)
+    snapshot = await net.outline(None)
 
     assert snapshot.link(veth)
     assert Snapshot.from_json(snapshot.to_json()) == snapshot

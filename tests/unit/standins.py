@@ -261,10 +261,10 @@ class HostLinks(Links):
         """The names of the links in any sandbox."""
         self.removed: list[Route] = []
 
-    async def snapshot(self, _namespace: Path | None) -> Snapshot:
+    async def snapshot(self, _namespace: Path) -> Snapshot:
         return self.host
 
-    async def outline(self, _namespace: Path) -> Snapshot:
+    async def outline(self, _namespace: Path | None) -> Snapshot:
         return self.host
 
     async def names(self, _namespace: Path) -> frozenset[str]:

@@ -10,7 +10,7 @@ def _way(service: bool, container: bool) -> dict[str, Any]:  # noqa: FBT001 - tw
 
 
 def _data(dns: dict[str, Any], mounted: dict[str, Any]) -> dict[str, Any]:
-    return {"no option": _way(False, True), "--dns, --dns-search": dns, "mounted resolv.conf": mounted}  # noqa: FBT003
+    return {"no option": _way(False, True), "--dns, --dns-search": dns, "mounted resolv.conf": mounted}  # noqa: FBT003 - marks
 
 
 _BOTH, _SERVICE, _CONTAINER = (_way(*marks) for marks in ((True, True), (True, False), (False, True)))
