@@ -244,7 +244,10 @@ def _check(arguments: argparse.Namespace) -> None:
     found = asyncio.run(checks.check(_settings(arguments), arguments.id))
     print(checks.shown(found, as_json=arguments.json))
     if failed := [item for item in found if item.error]:
-        raise ShimError(f"{len(failed)} of {len(found)} endpoints are not as the plugins made them")
+        raise ShimError(
+            f"{len(failed)} of {len(found)} endpoints are not as the plugins made them",
+            cure="the output says why; starting the container again makes them anew",
+        )
 
 
 def _resolve(arguments: argparse.Namespace) -> None:

@@ -71,7 +71,10 @@ def test_what_was_changed_by_hand_is_told_by_the_plugin_that_made_it(engine: Eng
     found = check(engine, "--all", "--json")
 
     assert found.returncode == 1
-    assert found.stderr == "cnm-cni: 1 of 2 endpoints are not as the plugins made them\n"
+    assert found.stderr == (
+        "cnm-cni: 1 of 2 endpoints are not as the plugins made them "
+        "(the output says why; starting the container again makes them anew)\n"
+    )
     changed, other = json.loads(found.stdout)
     assert 'plugin "tuning" (network "flagged") CHECK: ' in changed["error"]
     assert other["error"] == ""
