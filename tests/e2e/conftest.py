@@ -147,9 +147,26 @@ def _remove_everything(engine: Engine) -> None:
     containers = engine.docker("ps", "--all", "--quiet").stdout.split()
     if containers:
         engine.docker("rm", "--force", "--volumes", *containers)
-    engine.docker("network", "prune", "--force")
+    networks = engine.docker("network", "ls", "--quiet", "--filter", "type=custom").stdout.split()
+    if networks:
+        removed = engine.docker("network", "rm", *networks, check=False)
+        if "has active endpoints" in removed.stderr:
+            _let_it_count_again(engine)
+            engine.docker("network", "prune", "--force")
     for bridge in plugin_bridges(engine):  # the plugin lets them stand, and with them their subnets
         engine.run(["ip", "link", "del", bridge])
+
+
+def _let_it_count_again(engine: Engine) -> None:
+    """Restart the engine, which counts the endpoints of its networks anew when it starts.
+
+    20.10 writes down a wrong count, once in thousands of containers that start and stop at once on any
+    driver (libnetwork's endpoint_cnt.go changes it, lets go of the lock and then stores it), and keeps a
+    network that nobody uses. What the shim still knows of is no such case.
+    """
+    if not any("endpoint" in row for row in engine_footprint(engine).rows):
+        engine.stop_dockerd()
+        engine.start_dockerd()
 
 
 @pytest.fixture
