@@ -34,7 +34,8 @@ class Engine(Room):
         self.shim_log = self.log(_SHIM)
         self.state_dir = folder / "cnm-cni"
         """The shim's state, `/var/lib/cnm-cni` inside."""
-        self._shim_config = folder / "config.yaml"
+        self.shim_config = folder / "config.yaml"
+        """The settings of the shim that was started last."""
         self._compose = ("docker", "compose") if root else ("docker-compose",)
 
     @classmethod
@@ -121,17 +122,17 @@ class Engine(Room):
         `LabError`.
         """
         ours = {"plugin_path": [str(self.plugin_path)], "conf_dirs": [str(folder) for folder in conf_dirs]}
-        self._shim_config.write_text(json.dumps(ours | settings))  # JSON is YAML
+        self.shim_config.write_text(json.dumps(ours | settings))  # JSON is YAML
         self.start(
             _SHIM,
-            self.shim_command("serve", "--config", str(self._shim_config), *flags),
+            self.shim_command("serve", "--config", str(self.shim_config), *flags),
             lambda: accepts(self.path("/run/docker/plugins/cni.sock")),
             environment=environment,
         )
 
     def resolve(self, wanted: str, *flags: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `cnm-cni resolve` with the settings of the shim; the rest is as with `run`."""
-        config = ("--config", str(self._shim_config))
+        config = ("--config", str(self.shim_config))
         return self.run(self.shim_command("resolve", wanted, *config, *flags), check=check)
 
     @property

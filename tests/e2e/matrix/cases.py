@@ -22,6 +22,7 @@ from tests.e2e.matrix.checks import (
     lease_renewed,
     leased,
     leaves_nothing,
+    passes_check,
     pings,
     reaches_neighbour,
     receives_at,
@@ -85,11 +86,11 @@ class Case:
 
     def all_properties(self) -> tuple[Property, ...]:
         """In the order of the page."""
-        return (*self.properties, *self.afterwards, CLEAN)
+        return (*self.properties, CHECKED, *self.afterwards, CLEAN)
 
     def properties_of(self, plugins: str) -> list[Property]:
         """Those that a set gives, as long as the container runs."""
-        return [item for item in self.properties if plugins in item.plugins]
+        return [item for item in (*self.properties, CHECKED) if plugins in item.plugins]
 
     def afterwards_of(self, plugins: str) -> list[Property]:
         """Those that a set gives, when the container is gone."""
@@ -140,6 +141,8 @@ _SHAPED = _carried("queueing on the host's end", host_end_shapes)
 _SLOW_IN = _carried("rate to the container", receives_at(RATE))
 _SLOW_OUT = _carried("rate from the container", sends_at(RATE, ADDRESS))
 _MTU = _carried("MTU", seen("mtu = 1380$"))
+CHECKED = _carried("CHECK passes", passes_check)
+"""A property of every case."""
 CLEAN = _carried("nothing left after DEL", leaves_nothing)
 """A property of every case."""
 

@@ -17,6 +17,7 @@ PLUGINS = (OLD_PLUGINS, NEW_PLUGINS)
 CARRIED = "carried"
 REPLAYED = "replayed"
 LOST = "lost"
+FLAWED = "flawed"
 
 
 @dataclass(frozen=True, slots=True)

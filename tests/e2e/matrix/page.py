@@ -18,6 +18,7 @@ tests' kernel can run, alone and in chains.
 - *Replayed*: the first process finds it, though the engine does not take it along: the shim puts it back.
   Engines before 28 start the process at the same time, so that it may come some milliseconds later there.
 - *Lost*: the container does not get it, for the reason given.
+- *Flawed*: the chain's CHECK does not pass, and does not without Docker either, for the reason given.
 - *Refused*: the chain cannot be run so, and `docker` says why.
 - *Not given*: the chain can be run, but those plugins do not do this.
 

@@ -1,16 +1,28 @@
 """Each chain does in a container what its plugins are for, seen from inside and outside."""
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from lab.engine import Engine
 from lab.errors import LabError
 
 from tests.e2e.matrix.cases import CASES, Case, Property
-from tests.e2e.matrix.cells import NETWORK, Cell, a_little_later, cleared, create_network, remove, started
-from tests.e2e.matrix.columns import LOST, MODES, REPLAYED, Column
-from tests.e2e.matrix.expected import expected, refusal
+from tests.e2e.matrix.cells import (
+    HOST_PORT,
+    NETWORK,
+    Cell,
+    a_little_later,
+    cleared,
+    create_network,
+    remove,
+    started,
+)
+from tests.e2e.matrix.columns import FLAWED, LOST, MODES, REPLAYED, Column
+from tests.e2e.matrix.expected import FLAWS, expected, refusal
 from tests.e2e.matrix.world import World, other_machine
 
 _LOOKS = 5
@@ -55,7 +67,9 @@ def test_what_the_chain_configured_is_what_the_container_gets(
     for item, is_present in present.items():
         with subtests.test(item.name):
             verdict = expected(case, item, column)
-            assert is_present == (verdict.kind != LOST), f"{verdict} was expected; seen:\n{cell.look}"
+            assert is_present == (verdict.kind not in {LOST, FLAWED}), (
+                f"{verdict} was expected; seen:\n{cell.look}"
+            )
 
 
 def _started(engine: Engine, column: Column, case: Case) -> Cell:
@@ -72,6 +86,34 @@ def _is_present(cell: Cell, column: Column, item: Property) -> bool:
         if may_be_late:
             cell = a_little_later(cell)
     return False
+
+
+@pytest.mark.parametrize(
+    ("plugin_path", "case"),
+    [(plugins, flaw.case) for flaw in FLAWS for plugins in flaw.plugins],
+    indirect=["plugin_path"],
+)
+def test_a_chain_whose_check_fails_fails_it_without_docker_too(
+    world: World, conf_dir: Path, conflist: Callable[..., str], case: str
+) -> None:
+    (chain,) = (each for each in CASES if each.name == case)
+    conflist(NETWORK, *chain.chain, version=chain.version)
+    port = {"hostPort": HOST_PORT, "containerPort": 80, "protocol": "tcp"}
+    takes_ports = any("portMappings" in plugin.get("capabilities", {}) for plugin in chain.chain)
+    environment = {
+        "CNI_PATH": str(world.plugin_path),
+        "NETCONFPATH": str(conf_dir),
+        "CAP_ARGS": json.dumps({"portMappings": [port]} if takes_ports else {}),
+    }
+
+    def cni(verb: str) -> CompletedProcess[str]:
+        command = world.engine.shim_command("cni", verb, NETWORK, "/run/netns/bare")
+        return world.engine.run(command, environment=environment, check=False)
+
+    with cleared(world.engine), world.namespace("bare"):
+        added, checked, deleted = cni("add"), cni("check"), cni("del")
+    assert (added.returncode, deleted.returncode) == (0, 0), added.stderr + deleted.stderr
+    assert re.fullmatch(r'cnm-cni: plugin ".+" \(network "matrix"\) CHECK: .+\n', checked.stderr)
 
 
 def test_the_matrix_knows_every_plugin_of_the_set(plugin_path: Path) -> None:

@@ -64,6 +64,15 @@ class World:
     engine: Engine
     plugin_path: Path
 
+    @contextmanager
+    def namespace(self, name: str) -> Iterator[None]:
+        """A network namespace of that name."""
+        self.engine.run(["ip", "netns", "add", name])
+        try:
+            yield
+        finally:
+            self.engine.run(["ip", "netns", "del", name])
+
 
 @contextmanager
 def other_machine(engine: Engine) -> Iterator[None]:
