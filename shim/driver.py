@@ -18,6 +18,7 @@ from shim.errors import InvalidRequestError, ShimError
 from shim.handover import Handover
 from shim.identity import Identities
 from shim.inplace import InPlace
+from shim.leases import Leases
 from shim.lifecycle import Step
 from shim.model import Endpoint, EndpointID, EndpointState, Ipam, Mode, Network
 from shim.net.snapshot import Link
@@ -49,6 +50,7 @@ class Driver:
         admission: Admission,
         identities: Identities,
         replays: Replays,
+        leases: Leases,
         pools: Pools,
         reservations: Reservations,
         ports: HostPorts,
@@ -60,6 +62,7 @@ class Driver:
         self._admission = admission
         self._identities = identities
         self._replays = replays
+        self._leases = leases
         self._pools = pools
         self._reservations = reservations
         self._ports = ports
@@ -300,8 +303,10 @@ class Driver:
 
     async def _detach(self, endpoint: Endpoint, found: Link | None) -> None:
         await self._replays.cancel(endpoint.id)
+        endpoint = await self._leases.settled(endpoint)
         endpoint = await self._advance(endpoint, Step.DETACH)
         try:
+            await self._leases.end(endpoint)
             await self._handover.detach(endpoint, found)
         except ShimError as error:
             await self._store.save_endpoint(replace(endpoint, last_error=str(error)))

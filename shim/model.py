@@ -126,6 +126,8 @@ class Endpoint:
     """The chain's final result."""
     snapshot: JSONObject | None = None
     """What the plugins did to the link, as `net.snapshot.Snapshot` writes it."""
+    lease_ifname: str = ""
+    """`CNI_IFNAME` of the IPAM plugin's own ADD in the sandbox, where its lease had to follow the link."""
     replayed: JSONObject | None = None
     """What became in the sandbox of all that the plugins made, as `net.replay.Replayed` writes it."""
     reservations: tuple[str, ...] = ()

@@ -25,6 +25,7 @@ from shim.kube import access as kube_access
 from shim.kube.access import Access
 from shim.kube.client import Client
 from shim.kube.cluster import Cluster
+from shim.leases import Leases
 from shim.logical import LogicalNetworks
 from shim.net.links import Links
 from shim.net.namespaces import Namespaces
@@ -69,7 +70,8 @@ async def assembled(settings: Settings) -> AsyncIterator[tuple[Driver, IpamDrive
         runtime = _runtime(settings)
         reservations = Reservations(store, runtime, namespaces)
         handover = Handover(runtime, namespaces, links)
-        replays = Replays(store, handover, links, Replay(netlink))
+        leases = Leases(store, runtime)
+        replays = Replays(store, handover, links, Replay(netlink), leases)
         stack.push_async_callback(replays.close)
         ports = HostPorts()
         stack.callback(ports.close)
@@ -82,6 +84,7 @@ async def assembled(settings: Settings) -> AsyncIterator[tuple[Driver, IpamDrive
             reservations=reservations,
             links=links,
             replays=replays,
+            leases=leases,
             ports=ports,
             name=settings.driver_name,
         )
@@ -123,6 +126,7 @@ def drivers(
     reservations: Reservations,
     links: Links,
     replays: Replays,
+    leases: Leases,
     ports: HostPorts,
     name: str,
 ) -> tuple[Driver, IpamDriver]:
@@ -147,6 +151,7 @@ def drivers(
         identities=Identities(store, engine),
         in_place=InPlace(engine, links),
         replays=replays,
+        leases=leases,
         pools=pools,
         reservations=reservations,
         ports=ports,

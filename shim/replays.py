@@ -15,6 +15,7 @@ from pathlib import Path
 from shim import attached, spans, translate
 from shim.errors import ShimError
 from shim.handover import Handover
+from shim.leases import Leases
 from shim.model import Endpoint, EndpointID, EndpointState, Mode
 from shim.net.links import Links
 from shim.net.namespaces import is_namespace
@@ -35,11 +36,14 @@ _AGAIN = (0.01, 0.1)
 class Replays:
     """Replays endpoints, and notes in the journal what became of it."""
 
-    def __init__(self, store: Store, handover: Handover, links: Links, kernel: Replay) -> None:
+    def __init__(
+        self, store: Store, handover: Handover, links: Links, kernel: Replay, leases: Leases
+    ) -> None:
         self._store = store
         self._handover = handover
         self._links = links
         self._kernel = kernel
+        self._leases = leases
         self._waiting: dict[EndpointID, asyncio.Task[None]] = {}
 
     async def replay(self, endpoint: Endpoint) -> None:
@@ -52,7 +56,7 @@ class Replays:
         try:
             found = await self._handover.in_sandbox(endpoint)
             if found is not None:
-                await self._note(endpoint, await self._put_back(endpoint, found))
+                await self._note(endpoint, found, await self._put_back(endpoint, found))
                 return
         except ShimError as error:
             _log.warning("endpoint %s: %s", endpoint.id[:12], error)
@@ -89,7 +93,7 @@ class Replays:
                 for pause in _AGAIN:
                     await asyncio.sleep(pause)
                     done = _then(done, await self._put_back(endpoint, found))
-            await self._note(endpoint, done)
+            await self._note(endpoint, found, done)
         except (ShimError, TimeoutError) as error:
             _log.warning(
                 "endpoint %s: nothing is put back: %s", endpoint.id[:12], str(error) or "it never came"
@@ -148,8 +152,9 @@ class Replays:
             route.link == found.name and route.destination in translate.DEFAULTS for route in seen.routes
         )
 
-    async def _note(self, endpoint: Endpoint, done: Replayed) -> None:
-        """Write it down, unless the endpoint has left meanwhile."""
+    async def _note(self, endpoint: Endpoint, found: Link, done: Replayed) -> None:
+        """Have its lease follow, and write it all down, unless the endpoint has left meanwhile."""
+        done = done.followed_by(await self._leases.follow(endpoint, found))
         for what, why in done.lost:
             _log.warning(
                 "network %s, endpoint %s: %s is lost: %s",

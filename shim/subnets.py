@@ -13,8 +13,6 @@ from shim.options import NETWORK, NetworkOptions
 from shim.pools import everything
 from shim.wire.messages import AddressPool
 
-_NEEDS_LINK = "dhcp"
-"""The IPAM plugin that speaks through the link to its server."""
 _IPV6 = 6
 _NULL = "null"
 """The address space of `--ipam-driver null`."""
@@ -135,9 +133,9 @@ def refuse_other_range(subnet: Subnet, wanted: str, cni_network: str) -> None:
 
 def refuse_without_link(conflist: NetworkConfigList) -> None:
     """Raises `InvalidRequestError` unless the IPAM plugin can give addresses before there is a link."""
-    if ipam.kind(conflist) not in {"", _NEEDS_LINK}:
+    if ipam.kind(conflist) not in {"", ipam.DHCP}:
         return
-    reason = f"{_NEEDS_LINK} needs the link, which is not there yet when Docker asks for the address"
+    reason = f"{ipam.DHCP} needs the link, which is not there yet when Docker asks for the address"
     raise InvalidRequestError(
         f"network {conflist.name}: " + (reason if ipam.kind(conflist) else "it has no IPAM plugin"),
         cure="create the Docker network with --ipam-driver null, without cni.identity and cni.mode=inplace",

@@ -17,6 +17,9 @@ from shim.model import JSONObject
 STATIC = "static"
 """The IPAM plugin that gives what its section says."""
 
+DHCP = "dhcp"
+"""The IPAM plugin that speaks through the link to its server, and has a daemon that renews the lease."""
+
 _KNOW_IPS = {"host-local", STATIC}
 """IPAM plugins that read the capability `ips` though few conflists declare it."""
 

@@ -64,8 +64,6 @@ _NO_MAC_YET = (
     "Docker asks for it before the link is there, and the plugin takes none; `cnm-cni endpoint ls` shows it"
 )
 
-_LEFT_BEHIND = "the plugin's daemon does it in the namespace where the link was made, and finds none there"
-
 _MOVED_BY_SBR = "the bridge plugin looks for its routes where sbr has taken them from"
 _ONE_TABLE = "the bridge plugin looks for routes in the main table alone"
 _BOTH_FAMILIES = "the portmap plugin looks for the ports of IPv4 among those of IPv6"
@@ -86,10 +84,6 @@ LOSSES = (
     *(
         Loss(case, "MAC address in docker inspect", _NO_MAC_YET, modes=(INPLACE,))
         for case in ("ptp", "host-device")
-    ),
-    *(
-        Loss("dhcp", what, _LEFT_BEHIND, modes=(HANDOVER,))
-        for what in ("renewed lease", "released lease", CHECKED.name)
     ),
 )
 REFUSALS = (
