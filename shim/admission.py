@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from shim import publish, reservations, translate
+from shim import leases, publish, reservations, translate
 from shim.cni import ipam
 from shim.cni.conf import NetworkConfigList
 from shim.cni.result import IP, Result
@@ -33,6 +33,7 @@ from shim.options import (
 from shim.publish import HostPorts
 from shim.reservations import Reservations
 from shim.store import Store
+from shim.translate import Asked
 from shim.wire.messages import CreateEndpointRequest, PortBinding
 
 
@@ -85,7 +86,7 @@ class Admission:
                     network_id=network.id,
                     state=EndpointState.PLANNED if of_network.adds_at_join else EndpointState.ADDING,
                     conflist=asked.conflist.to_json(),
-                    ifname=options.ifname if of_network.mode is Mode.INPLACE else asked.ifname,
+                    ifname=_ifname(request, of_network.mode, asked),
                     netns=staging,
                     mode=of_network.mode,
                     cni_args=asked.cni_args,
@@ -213,6 +214,13 @@ def _ips(network: Network, held: Sequence[Reservation], request: CreateEndpointR
     if not (request.address_ipv6 or network.ipv6):
         ips += [ip for item in held for ip in reservations.free(item) if ":" in ip.address]
     return ips
+
+
+def _ifname(request: CreateEndpointRequest, mode: Mode, asked: Asked) -> str:
+    """The link's name at ADD; in place it depends on the sandbox, unless the user has chosen one."""
+    if asked.ifname or mode is Mode.INPLACE:
+        return asked.ifname
+    return leases.ifname(request.endpoint_id, asked.conflist)
 
 
 def _mac_address(request: CreateEndpointRequest, options: EndpointOptions) -> str:

@@ -111,7 +111,9 @@ async def _checked(endpoint: Endpoint, runtime: Runtime, links: Links) -> Checke
             capability_args=endpoint.capability_args,
         )
         result = in_container(attached.result(endpoint), endpoint, present, seen)
-        if present.name != endpoint.ifname and ipam.kind(conflist):
+        if ipam.kind(conflist) == ipam.DHCP:  # whose CHECK may take a second lease, for nobody
+            await runtime.check(ipam.settled(conflist, result.ips, result), attachment, result)
+        elif present.name != endpoint.ifname and ipam.kind(conflist):
             await _check_renamed(runtime, conflist, attachment, endpoint.ifname, result)
         else:
             await runtime.check(conflist, attachment, result)

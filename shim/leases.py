@@ -2,14 +2,17 @@
 
 The plugin's daemon renews and releases a lease by a thread in the namespace where the link was at ADD. By
 handover that was the staging namespace; so, once the link is in the sandbox, the IPAM plugin alone is run
-once more there. The server knows a client by container ID, network name and link name, and gives the address
-again: the engine cannot be told of another one.
+once more there. It must be given the same address, since the engine cannot be told of another one; and the
+server knows its client by container ID, network name and link name. So at ADD the link has a name that no
+other link in the sandbox will have, and by which the plugin finds it there again, whatever the engine has
+called it.
 """
 
 import asyncio
-import logging
-from collections.abc import Iterable
+import contextlib
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from shim import attached
 from shim.cni import ipam
@@ -17,21 +20,28 @@ from shim.cni.conf import NetworkConfigList
 from shim.cni.runtime import Attachment, Runtime
 from shim.errors import ConflictError, ShimError
 from shim.model import Endpoint, EndpointID, Mode
+from shim.net.links import Links
 from shim.net.replay import Replayed
 from shim.net.snapshot import Link
+from shim.net.thread import KernelError
 from shim.store import Store
-
-_log = logging.getLogger(__name__)
+from shim.translate import IFNAME, host_link_name
 
 _WHAT = "renewal of the DHCP lease"
+
+
+def ifname(endpoint_id: EndpointID, conflist: NetworkConfigList) -> str:
+    """`CNI_IFNAME` of an ADD by handover for which the user has chosen none."""
+    return host_link_name(endpoint_id) if ipam.kind(conflist) == ipam.DHCP else IFNAME
 
 
 class Leases:
     """The leases of this node's containers."""
 
-    def __init__(self, store: Store, runtime: Runtime) -> None:
+    def __init__(self, store: Store, runtime: Runtime, links: Links) -> None:
         self._store = store
         self._runtime = runtime
+        self._links = links
         self._moving: dict[EndpointID, asyncio.Task[Replayed]] = {}
 
     async def follow(self, endpoint: Endpoint, found: Link) -> Replayed:
@@ -65,22 +75,43 @@ class Leases:
             await self._release(endpoint, {endpoint.lease_ifname})
 
     async def _moved(self, endpoint: Endpoint, found: Link) -> Replayed:
-        await self._note(endpoint, found.name)
-        alone = ipam.alone(_conflist(endpoint))
         try:
-            # The daemon gives a lease that it has without a look at the namespace.
-            await self._release(endpoint, {endpoint.ifname, endpoint.lease_ifname, found.name} - {""})
-            answer = await self._runtime.add(alone, _attachment(endpoint, found.name))
-            given = {ip.address for ip in answer.ips}
-            if not given <= set(attached.addresses(endpoint)):
-                await self._release(endpoint, {found.name})
-                raise ConflictError(
-                    f"the server gives {', '.join(sorted(given))} to the client that is now called {found.name}",
-                    cure="give the link a name of its own by -o cni.ifname, or attach this network first",
-                )
+            async with self._found_by(endpoint, found) as ifname:
+                await self._take(endpoint, ifname)
         except ShimError as error:
             return Replayed(lost=((_WHAT, str(error)),))
         return Replayed(replayed=(_WHAT,))
+
+    @contextlib.asynccontextmanager
+    async def _found_by(self, endpoint: Endpoint, found: Link) -> AsyncIterator[str]:
+        """The name by which the plugin finds the link: that of ADD, where the link can have it."""
+        sandbox = Path(endpoint.sandbox_key)
+        if found.name == endpoint.ifname:
+            yield found.name
+            return
+        try:
+            await self._links.add_altname(sandbox, found.name, endpoint.ifname)
+        except KernelError:
+            yield found.name
+            return
+        try:
+            yield endpoint.ifname
+        finally:
+            await self._links.remove_altname(sandbox, found.name, endpoint.ifname)
+
+    async def _take(self, endpoint: Endpoint, ifname: str) -> None:
+        await self._note(endpoint, ifname)
+        # The daemon gives a lease that it has once more, without a look at the namespace.
+        await self._release(endpoint, {endpoint.ifname, endpoint.lease_ifname, ifname} - {""})
+        answer = await self._runtime.add(ipam.alone(_conflist(endpoint)), _attachment(endpoint, ifname))
+        given = {ip.address for ip in answer.ips}
+        if not given <= set(attached.addresses(endpoint)):
+            await self._release(endpoint, {ifname})
+            raise ConflictError(
+                f"the server gives {', '.join(sorted(given))} to a client that it knows as {ifname} instead of "
+                f"{endpoint.ifname}",
+                cure="start the container again; links need further names for it (Linux 5.5)",
+            )
 
     async def _note(self, endpoint: Endpoint, ifname: str) -> None:
         """Write down under which name the lease is about to be taken: whatever happens, DEL needs it."""

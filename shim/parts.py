@@ -70,7 +70,7 @@ async def assembled(settings: Settings) -> AsyncIterator[tuple[Driver, IpamDrive
         runtime = _runtime(settings)
         reservations = Reservations(store, runtime, namespaces)
         handover = Handover(runtime, namespaces, links)
-        leases = Leases(store, runtime)
+        leases = Leases(store, runtime, links)
         replays = Replays(store, handover, links, Replay(netlink), leases)
         stack.push_async_callback(replays.close)
         ports = HostPorts()

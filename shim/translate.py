@@ -84,7 +84,7 @@ def asked(
     args |= dict(by_argument)
     return Asked(
         conflist=conflist,
-        ifname=options.ifname or IFNAME,
+        ifname=options.ifname,
         mac_address=mac_address,
         cni_args=tuple(sorted(args.items())),
         capability_args=capability_args,
@@ -206,7 +206,7 @@ def joined(snapshot: Snapshot, endpoint: Endpoint, *, default_route: bool = True
         return JoinResponse(gateway=gateway, gateway_ipv6=gateway_ipv6)
     return JoinResponse(
         source_name=host_link_name(endpoint.id),
-        prefix=_prefix(endpoint.ifname),
+        prefix=_prefix(endpoint),
         gateway=gateway,
         gateway_ipv6=gateway_ipv6,
         static_routes=tuple(
@@ -244,8 +244,9 @@ def names_not_carried(dns: JSONObject) -> str:
     return f"DNS of the conflist ({'; '.join(said)}; cure: {' '.join(cures)})"
 
 
-def _prefix(ifname: str) -> str:
-    """The name without the number, which the engine chooses."""
+def _prefix(endpoint: Endpoint) -> str:
+    """The name without the number, which the engine chooses; of a name that is not the user's, another."""
+    ifname = IFNAME if endpoint.ifname == host_link_name(endpoint.id) else endpoint.ifname
     return ifname.removesuffix("0") if ifname.endswith("0") else ifname.rstrip("0123456789")
 
 

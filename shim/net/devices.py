@@ -38,6 +38,7 @@ _FILTER = 29  # IFLA_EXT_MASK
 _WITHOUT_STATISTICS = 8
 _PROPERTIES, _ALTNAME = 52, 53
 _NEW_PROPERTY = 108  # RTM_NEWLINKPROP
+_DELETE_PROPERTY = 109  # RTM_DELLINKPROP
 _KIND, _DATA, _PORT_KIND, _PORT = 1, 2, 4, 5  # within _INFO
 _ETHERNET, _LOOPBACK_TYPE = 1, 772  # ARPHRD
 
@@ -178,10 +179,17 @@ def set_alias(sockets: Netlink, index: int, alias: str) -> None:
 
 def add_altname(sockets: Netlink, index: int, name: str) -> None:
     """Give the link a further name."""
+    sockets.request(_NEW_PROPERTY, _named(index, name), netlink.CREATE | netlink.EXCLUSIVE)
+
+
+def remove_altname(sockets: Netlink, index: int, name: str) -> None:
+    """Take a further name from the link."""
+    sockets.request(_DELETE_PROPERTY, _named(index, name))
+
+
+def _named(index: int, name: str) -> bytes:
     properties = nested(_PROPERTIES, attribute(_ALTNAME, netlink.from_text(name)))
-    sockets.request(
-        _NEW_PROPERTY, _HEADER.pack(0, 0, index, 0, 0) + properties, netlink.CREATE | netlink.EXCLUSIVE
-    )
+    return _HEADER.pack(0, 0, index, 0, 0) + properties
 
 
 def move(sockets: Netlink, index: int, namespace: int, name: str) -> None:

@@ -107,6 +107,21 @@ class Links:
 
         await self._within(f"restore {link.name} in {_shown(namespace)}", namespace, restore)
 
+    async def add_altname(self, namespace: Path, name: str, altname: str) -> None:
+        """Let a link be found by another name too, if not so already; before Linux 5.5 that is refused."""
+
+        def add(sockets: Netlink) -> None:
+            if _find(altname) != _index(name):
+                devices.add_altname(sockets, _index(name), altname)
+
+        await self._altname(namespace, altname, add)
+
+    async def remove_altname(self, namespace: Path, name: str, altname: str) -> None:
+        """Undo `add_altname`."""
+        await self._altname(
+            namespace, altname, lambda sockets: devices.remove_altname(sockets, _index(name), altname)
+        )
+
     async def stand_in(self, namespace: Path, link: Link) -> None:
         """Make a link with name, MAC and addresses of one that is lost, so that DEL finds what it keys on."""
 
@@ -116,6 +131,13 @@ class Links:
                 _raise(sockets, link)
 
         await self._within(f"stand in for {link.name} in {_shown(namespace)}", namespace, stand_in)
+
+    async def _altname(self, namespace: Path, altname: str, change: Callable[[Netlink], None]) -> None:
+        def work() -> None:
+            with Netlink() as sockets:
+                change(sockets)
+
+        await self._within(f"use {altname} as a further name in {_shown(namespace)}", namespace, work)
 
     async def _run(self, what: str, namespace: Path | None, work: Callable[[IPRoute], _T]) -> _T:
         def with_socket() -> _T:
@@ -166,10 +188,18 @@ def _ips(link: Link) -> set[object]:
 
 def _index(name: str) -> int:
     """The number of the link of that name in the calling thread's namespace."""
+    index = _find(name)
+    if index is None:
+        raise FileNotFoundError(f"there is no link {name}")
+    return index
+
+
+def _find(name: str) -> int | None:
+    """The same; None when there is none. Further names count too."""
     try:
         return socket.if_nametoindex(name)
     except OSError:
-        raise FileNotFoundError(f"there is no link {name}") from None
+        return None
 
 
 def _raise(sockets: Netlink, link: Link) -> None:
