@@ -9,8 +9,7 @@ called it.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,28 +75,28 @@ class Leases:
 
     async def _moved(self, endpoint: Endpoint, found: Link) -> Replayed:
         try:
-            async with self._found_by(endpoint, found) as ifname:
+            ifname = await self._name(endpoint, found)
+            try:
                 await self._take(endpoint, ifname)
+            finally:
+                if ifname != found.name:
+                    await self._links.remove_altname(Path(endpoint.sandbox_key), found.name, ifname)
         except ShimError as error:
             return Replayed(lost=((_WHAT, str(error)),))
         return Replayed(replayed=(_WHAT,))
 
-    @contextlib.asynccontextmanager
-    async def _found_by(self, endpoint: Endpoint, found: Link) -> AsyncIterator[str]:
-        """The name by which the plugin finds the link: that of ADD, where the link can have it."""
-        sandbox = Path(endpoint.sandbox_key)
+    async def _name(self, endpoint: Endpoint, found: Link) -> str:
+        """The name by which the plugin finds the link: that of ADD, for a while, where it can have that.
+
+        Otherwise its own: many servers know their clients by the MAC address as well.
+        """
         if found.name == endpoint.ifname:
-            yield found.name
-            return
+            return found.name
         try:
-            await self._links.add_altname(sandbox, found.name, endpoint.ifname)
+            await self._links.add_altname(Path(endpoint.sandbox_key), found.name, endpoint.ifname)
         except KernelError:
-            yield found.name
-            return
-        try:
-            yield endpoint.ifname
-        finally:
-            await self._links.remove_altname(sandbox, found.name, endpoint.ifname)
+            return found.name
+        return endpoint.ifname
 
     async def _take(self, endpoint: Endpoint, ifname: str) -> None:
         await self._note(endpoint, ifname)
@@ -108,9 +107,9 @@ class Leases:
         if not given <= set(attached.addresses(endpoint)):
             await self._release(endpoint, {ifname})
             raise ConflictError(
-                f"the server gives {', '.join(sorted(given))} to a client that it knows as {ifname} instead of "
-                f"{endpoint.ifname}",
-                cure="start the container again; links need further names for it (Linux 5.5)",
+                f"the server gives {', '.join(sorted(given))} where the container has "
+                f"{', '.join(attached.addresses(endpoint))}",
+                cure="start the container again; Linux before 5.5 cannot keep its name for the server",
             )
 
     async def _note(self, endpoint: Endpoint, ifname: str) -> None:

@@ -18,6 +18,7 @@ from shim.cni.runtime import Runtime
 from shim.driver import Driver
 from shim.engine import Engine
 from shim.handover import Handover
+from shim.leases import Leases
 from shim.logical import LogicalNetworks
 from shim.model import EndpointID, EndpointState, NetworkID
 from shim.net.links import Links
@@ -136,6 +137,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
     links = Links(thread)
     ports = HostPorts()
     handover = Handover(runtime, namespaces, links)
+    leases = Leases(store, runtime, links)
     driver, _ = drivers(
         store=store,
         engine=engine,
@@ -144,7 +146,8 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
         handover=handover,
         reservations=Reservations(store, runtime, namespaces),
         links=links,
-        replays=Replays(store, handover, links, Replay(thread)),
+        replays=Replays(store, handover, links, Replay(thread), leases),
+        leases=leases,
         ports=ports,
         name="cni",
     )

@@ -209,6 +209,28 @@ async def test_a_stand_in_has_name_mac_and_addresses_of_the_lost_link(
     assert not mac or link["address"] == mac
 
 
+async def test_a_link_is_found_by_a_further_name_until_that_is_taken_from_it(
+    net: Links, sandbox: Path, veth: str
+) -> None:
+    await net.move(None, veth, sandbox, "eth7")
+
+    for _ in range(2):
+        await net.add_altname(sandbox, "eth7", "lan0")
+
+    assert links(sandbox)["eth7"]["altnames"] == ["lan0"]
+    assert run("ip", "-n", sandbox.name, "link", "show", "lan0")
+    await net.remove_altname(sandbox, "eth7", "lan0")
+    assert "altnames" not in links(sandbox)["eth7"]
+
+
+async def test_a_further_name_that_another_link_has_is_refused(net: Links, sandbox: Path, veth: str) -> None:
+    run("ip", "-n", sandbox.name, "link", "add", "lan0", "type", "bridge")
+    await net.move(None, veth, sandbox, "eth7")
+
+    with pytest.raises(KernelError, match=r"use lan0 as a further name in .*File exists"):
+        await net.add_altname(sandbox, "eth7", "lan0")
+
+
 # Snapshots
 
 

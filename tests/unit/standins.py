@@ -19,11 +19,13 @@ from shim.handover import Handover
 from shim.ipam import IpamDriver
 from shim.kube.cluster import Cluster
 from shim.kube.objects import Binding, Resource
+from shim.leases import Leases
 from shim.logical import LogicalNetworks
 from shim.model import Definition, Endpoint, EndpointID, EndpointState, NetworkID
 from shim.net.links import Links
 from shim.net.namespaces import Namespaces
 from shim.net.snapshot import Link, Route, Snapshot
+from shim.net.thread import KernelError
 from shim.parts import drivers
 from shim.publish import HostPorts
 from shim.replays import Replays
@@ -260,6 +262,9 @@ class HostLinks(Links):
         self.in_sandbox: frozenset[str] = frozenset()
         """The names of the links in any sandbox."""
         self.removed: list[Route] = []
+        self.altnames: list[str] = []
+        """Further names that were given, and with a `-` those that were taken."""
+        self.refuses_altnames = False
 
     async def snapshot(self, _namespace: Path) -> Snapshot:
         return self.host
@@ -269,6 +274,14 @@ class HostLinks(Links):
 
     async def names(self, _namespace: Path) -> frozenset[str]:
         return self.in_sandbox
+
+    async def add_altname(self, _namespace: Path, name: str, altname: str) -> None:
+        if self.refuses_altnames:
+            raise KernelError("cannot give the link a further name")
+        self.altnames.append(f"{name} {altname}")
+
+    async def remove_altname(self, _namespace: Path, name: str, altname: str) -> None:
+        self.altnames.append(f"-{name} {altname}")
 
     async def remove_routes(self, _namespace: Path, routes: Sequence[Route]) -> None:
         self.removed += routes
@@ -313,6 +326,7 @@ def drivers_of(
         reservations=Reservations(store, runtime, NoNamespaces()),
         links=links or HostLinks(),
         replays=replays or NotedReplays(),
+        leases=Leases(store, runtime, HostLinks()),
         ports=ports or HostPorts(),
         name="cni",
     )

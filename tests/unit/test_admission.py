@@ -18,6 +18,7 @@ from shim.options import network_options
 from shim.publish import HostPorts
 from shim.reservations import Reservations
 from shim.store import Store
+from shim.translate import host_link_name
 from shim.wire.messages import CreateEndpointRequest, PortBinding
 from tests.unit.cni.scripted import ScriptedPlugins
 from tests.unit.leases import DUAL, HOST_LOCAL, Leases, conflist, runtime
@@ -91,6 +92,17 @@ async def test_an_endpoint_that_asks_for_nothing_gets_the_chain_as_it_is(
         created_at=record.created_at,
     )
     assert await store.endpoints() == [record]
+
+
+async def test_a_link_with_a_dhcp_lease_has_a_name_of_its_own_unless_the_user_says_one(
+    admission: Admission,
+) -> None:
+    leased = NetworkConfigList.from_json(conflist({"type": "dhcp"}), "a test")
+
+    record = await admitted(admission, request(), conf=leased)
+    named = await admitted(admission, request(options={"cni.ifname": "lan0"}), conf=leased)
+
+    assert (record.ifname, named.ifname) == (host_link_name(ENDPOINT_ID), "lan0")
 
 
 async def test_options_of_the_endpoint_and_of_its_network_are_in_the_record(admission: Admission) -> None:

@@ -749,6 +749,44 @@ async def test_deleting_an_endpoint_waits_for_its_add(
     assert await store.endpoints() == []
 
 
+@pytest.mark.parametrize("is_noted", [True, False])
+async def test_a_dhcp_lease_is_given_back_before_the_link_leaves_the_sandbox(
+    with_ipam: Driver, store: Store, handover: ScriptedHandover, plugins: ScriptedPlugins, *, is_noted: bool
+) -> None:
+    plugins.write("dhcp", "true")
+    handover.found = LINK
+    await store.save_endpoint(
+        endpoint(
+            EndpointState.JOINED,
+            sandbox_key=SANDBOX,
+            conflist=conflist({"type": "dhcp"}),
+            lease_ifname="eth1" if is_noted else "",
+        )
+    )
+
+    await with_ipam.leave(ABOUT)
+
+    assert plugins.calls == ["dhcp DEL"] * is_noted
+    assert [name for name, _ in handover.calls] == ["detach in the sandbox"]
+    assert (await stored(store)).state is EndpointState.LEFT
+
+
+@pytest.mark.usefixtures("network")
+async def test_a_dhcp_lease_that_cannot_be_given_back_keeps_the_link_where_it_is(
+    with_ipam: Driver, store: Store, handover: ScriptedHandover, plugins: ScriptedPlugins
+) -> None:
+    plugins.write("dhcp", "exit 1")
+    await store.save_endpoint(
+        endpoint(EndpointState.JOINED, conflist=conflist({"type": "dhcp"}), lease_ifname="eth1")
+    )
+
+    with pytest.raises(PluginError):
+        await with_ipam.delete_endpoint(ABOUT)
+
+    assert handover.calls == []
+    assert 'plugin "dhcp"' in (await stored(store)).last_error
+
+
 @pytest.mark.usefixtures("network")
 async def test_a_failed_del_keeps_the_record_with_its_reason_until_one_succeeds(
     driver: Driver, store: Store, handover: ScriptedHandover

@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 
+from shim.cni.exec import Exec
+from shim.cni.runtime import Runtime
+from shim.leases import Leases
 from shim.model import Endpoint, EndpointState, Mode
 from shim.net.replay import Moved, Replay, Replayed
 from shim.net.snapshot import Link, Snapshot
 from shim.net.thread import KernelError
 from shim.replays import Replays
 from shim.store import Store
+from tests.unit.cni.scripted import ADD_ANSWER, ScriptedPlugins
+from tests.unit.leases import conflist
 from tests.unit.standins import LINK, SNAPSHOT, HostLinks, ScriptedHandover, endpoint
 
 LIVE = "/proc/self/ns/net"
@@ -72,10 +77,15 @@ def links() -> HostLinks:
 
 @pytest.fixture
 async def replays(
-    store: Store, handover: ScriptedHandover, links: HostLinks, kernel: ScriptedKernel
+    store: Store,
+    handover: ScriptedHandover,
+    links: HostLinks,
+    kernel: ScriptedKernel,
+    plugins: ScriptedPlugins,
 ) -> AsyncIterator[Replays]:
     await store.save_endpoint(JOINED)
-    replays = Replays(store, handover, links, kernel)
+    runtime = Runtime(Exec(lambda *_: None), [plugins.folder], add_deadline=10.0, delete_deadline=10.0)
+    replays = Replays(store, handover, links, kernel, Leases(store, runtime, links))
     yield replays
     await replays.close()
 
@@ -238,3 +248,22 @@ async def test_the_note_of_an_endpoint_that_has_left_meanwhile_is_dropped(
     await replays.replay(JOINED)
 
     assert await store.endpoint(JOINED.id) == left
+
+
+async def test_a_dhcp_lease_follows_once_the_link_is_in_the_sandbox(
+    replays: Replays, store: Store, plugins: ScriptedPlugins
+) -> None:
+    plugins.write("dhcp", f"[ $CNI_COMMAND = DEL ] || echo '{ADD_ANSWER}'")
+    leased = replace(JOINED, conflist=conflist({"type": "dhcp"}))
+    await store.save_endpoint(leased)
+
+    await replays.replay(leased)
+
+    assert await noted(store) == DONE.followed_by(Replayed(replayed=("renewal of the DHCP lease",)))
+    assert plugins.calls == ["dhcp DEL", "dhcp ADD"]
+
+
+async def test_other_ipam_plugins_are_not_run_again(replays: Replays, plugins: ScriptedPlugins) -> None:
+    await replays.replay(replace(JOINED, conflist=conflist()))
+
+    assert plugins.calls == []

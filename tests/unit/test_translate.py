@@ -91,7 +91,7 @@ def bare(kind: str = "bridge", **members: Any) -> dict[str, Any]:
 def test_nothing_asked_for_leaves_the_chain_as_it_is() -> None:
     conflist = chain(bare(ipam=HOST_LOCAL))
 
-    assert asked(conflist, NO_OPTIONS, "", [], []) == Asked(conflist, IFNAME, "", (), {})
+    assert asked(conflist, NO_OPTIONS, "", [], []) == Asked(conflist, "", "", (), {})
 
 
 def test_a_mac_address_goes_by_capability_where_the_chain_declares_it() -> None:
@@ -358,7 +358,14 @@ def test_joined_names_the_link_on_the_host() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ifname", "prefix"), [("eth0", "eth"), ("lan0", "lan"), ("lan10", "lan1"), ("lan7", "lan")]
+    ("ifname", "prefix"),
+    [
+        ("eth0", "eth"),
+        ("lan0", "lan"),
+        ("lan10", "lan1"),
+        ("lan7", "lan"),
+        (host_link_name(ENDPOINT.id), "eth"),  # which nobody has asked for
+    ],
 )
 def test_joined_tells_the_name_in_the_sandbox_without_the_number_that_the_engine_adds(
     ifname: str, prefix: str
