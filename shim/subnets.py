@@ -138,5 +138,6 @@ def refuse_without_link(conflist: NetworkConfigList) -> None:
     reason = f"{ipam.DHCP} needs the link, which is not there yet when Docker asks for the address"
     raise InvalidRequestError(
         f"network {conflist.name}: " + (reason if ipam.kind(conflist) else "it has no IPAM plugin"),
-        cure="create the Docker network with --ipam-driver null, without cni.identity and cni.mode=inplace",
+        cure="create the Docker network with --ipam-driver null by handover, the default: without "
+        "cni.identity and cni.mode=inplace",
     )

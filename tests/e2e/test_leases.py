@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lab.engine import Engine
@@ -146,7 +147,7 @@ def _log(engine: Engine, name: str) -> str:
     return engine.log(name).read_text()
 
 
-def _endpoint(engine: Engine) -> dict[str, object]:
+def _endpoint(engine: Engine) -> dict[str, Any]:
     (item,) = json.loads(engine.run(engine.shim_command("endpoint", "ls", "--json")).stdout)
     return dict(item)
 
