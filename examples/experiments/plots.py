@@ -91,7 +91,7 @@ def distribution(figure: Distribution) -> Plot:
         rows.append(Row(name, _strip(marks), text))
     count = {len(values) for values in figure.series.values()}
     times = f"{min(count)} to {max(count)}" if len(count) > 1 else str(*count)
-    notes = [f"In {figure.unit}: {times} measurements each, median, and quartiles as a box."]
+    notes = [f"Unit: {figure.unit}. {times} measurements each; the median in bold, the quartiles as a box."]
     return Plot(figure.title, rows, axis.ticks(), [*notes, *_notes(axis, machine=figure.machine)])
 
 
@@ -115,7 +115,7 @@ def timeline(figure: Timeline) -> Plot:
         took = f"{number((span.end - span.start) * 1000)} ms" if span.end > span.start else "now"
         strip = _strip([_bar(left, max(right, left + 4), f"bar lane{colours[span.lane]}")])
         rows.append(Row(f"{span.lane}: {span.label}", strip, f"at {number(span.start * 1000)}, {took}"))
-    return Plot(figure.title, rows, axis.ticks(), ["In ms.", *_notes(axis, machine=figure.machine)])
+    return Plot(figure.title, rows, axis.ticks(), ["Unit: ms.", *_notes(axis, machine=figure.machine)])
 
 
 def number(value: float) -> str:

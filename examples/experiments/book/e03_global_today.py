@@ -20,6 +20,7 @@ from experiments.model import (
     weakened,
 )
 from experiments.parts import Parts
+from experiments.swarm import swarm
 from experiments.texts import hockin
 
 CLAIM = Claim(
@@ -61,14 +62,12 @@ def _on(bench: Bench) -> Data:
     scope = bench.docker("network", "ls", "--filter", "name=alone", "--format", "{{.Scope}}").strip()
     if alone["status"] == 0:
         bench.docker("network", "rm", "alone")
-    joined = bench.attempt("swarm", "init", "--advertise-addr", "127.0.0.1")
-    swarm = _try(bench, "swarm") if joined["status"] == 0 else joined
-    bench.attempt("swarm", "leave", "--force")
-    bench.attempt("network", "rm", "docker_gwbridge")
+    with swarm(bench):
+        in_swarm = _try(bench, "swarm")
     return {
         "option": option,
         "alone": {"status": alone["status"], "error": alone["error"], "scope": scope},
-        "swarm": {"status": swarm["status"], "error": swarm["error"]},
+        "swarm": {"status": in_swarm["status"], "error": in_swarm["error"]},
     }
 
 
@@ -94,7 +93,7 @@ def _try(bench: Bench, name: str) -> Data:
 
 def judge(data: Data) -> Judgement:
     """By whether a global network needs anything shared."""
-    alone, swarm = data["alone"], data["swarm"]
+    alone, joined = data["alone"], data["swarm"]
     listed = alone["status"] == 0 and alone["scope"] == "global"
     if listed:
         verdict = refuted(
@@ -112,11 +111,11 @@ def judge(data: Data) -> Judgement:
         verdicts={NEWEST: verdict},
         bridge=Bridge(
             Degree.NOT_AT_ALL,
-            f"In swarm scope, a socket plugin such as the shim is refused: {swarm['error']}.",
+            f"In swarm scope, a socket plugin such as the shim is refused: {joined['error']}.",
         )
-        if swarm["status"]
+        if joined["status"]
         else Bridge(Degree.PARTLY, "A socket plugin could be used in swarm scope."),
-        came_true=(bool(data["option"]), listed, "not supported in swarm mode" in swarm["error"]),
+        came_true=(bool(data["option"]), listed, "not supported in swarm mode" in joined["error"]),
         surprise="A network that is listed as global, and is as local as any." if listed else "",
     )
 

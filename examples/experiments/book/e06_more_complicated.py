@@ -25,6 +25,7 @@ from experiments.model import (
     weakened,
 )
 from experiments.parts import Parts
+from experiments.swarm import swarm
 from experiments.texts import hockin
 
 CLAIM = Claim(
@@ -58,7 +59,7 @@ def measure(parts: Parts) -> Data:
     """Each on its engine; the shim on both."""
     settings = parts.nodes()
     etcd = parts.one(OLDER, _etcd)
-    swarm = parts.one(NEWEST, _swarm)
+    by_swarm = parts.one(NEWEST, _swarm)
     definition = {
         "apiVersion": "k8s.cni.cncf.io/v1",
         "kind": "NetworkAttachmentDefinition",
@@ -70,7 +71,7 @@ def measure(parts: Parts) -> Data:
         shims = parts.each(lambda bench: _shim(bench, settings[bench.name]))
     finally:
         parts.cluster.kubectl("delete", "net-attach-def", "-n", "team-a", "simple")
-    return {OLDER: {_ETCD: etcd, _SHIM: shims[OLDER]}, NEWEST: {_SWARM: swarm, _SHIM: shims[NEWEST]}}
+    return {OLDER: {_ETCD: etcd, _SHIM: shims[OLDER]}, NEWEST: {_SWARM: by_swarm, _SHIM: shims[NEWEST]}}
 
 
 _CONF = {
@@ -105,15 +106,10 @@ def _etcd(bench: Bench) -> Data:
 
 def _swarm(bench: Bench) -> Data:
     before = _counted(bench)
-    bench.docker("swarm", "init", "--advertise-addr", "127.0.0.1")
-    try:
+    with swarm(bench):
         bench.docker("network", "create", "-d", "overlay", "--attachable", "over")
         ran = bench.attempt("run", "-d", "--network", "over", IMAGE, "sleep", "600")
         after = _counted(bench)
-        bench.remove_containers()
-    finally:
-        bench.docker("swarm", "leave", "--force")
-        bench.wait(lambda: bench.attempt("network", "rm", "docker_gwbridge")["status"] == 0)
     return {
         **_more(before, after),
         "settings": 0,

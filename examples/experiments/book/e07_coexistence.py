@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from lab.engine import IMAGE
 
@@ -22,6 +23,7 @@ from experiments.model import (
     weakened,
 )
 from experiments.parts import Parts
+from experiments.swarm import swarm
 from experiments.texts import hockin
 
 CLAIM = Claim(
@@ -51,16 +53,8 @@ def measure(parts: Parts) -> Data:
 
 
 def _on(bench: Bench) -> Data:
-    swarm = bench.name == NEWEST
-    if swarm:
-        bench.docker("swarm", "init", "--advertise-addr", "127.0.0.1")
-    try:
-        networks = ["own", "cni1", "cni2", *(["over"] if swarm else [])]
-        bench.docker("network", "create", "own")
-        bench.network("cni1", "cni-bridge")
-        bench.network("cni2", "cni-routed")
-        if swarm:
-            bench.docker("network", "create", "-d", "overlay", "--attachable", "over")
+    with swarm(bench) if bench.name == NEWEST else nullcontext():
+        networks = _networks(bench)
         bench.docker("create", "--name", "box", "--network", networks[0], IMAGE, "sleep", "600")
         for network in networks[1:]:
             bench.docker("network", "connect", network, "box")
@@ -70,12 +64,18 @@ def _on(bench: Bench) -> Data:
         first = _looked(bench, networks)
         bench.docker("restart", "--time", "0", "box")
         second = _looked(bench, networks)
-        bench.remove_containers()
-    finally:
-        if swarm:
-            bench.docker("swarm", "leave", "--force")
-            bench.wait(lambda: bench.attempt("network", "rm", "docker_gwbridge")["status"] == 0)
     return {"networks": networks, "started": first, "restarted": second}
+
+
+def _networks(bench: Bench) -> list[str]:
+    """One of each kind that this engine has."""
+    bench.docker("network", "create", "own")
+    bench.network("cni1", "cni-bridge")
+    bench.network("cni2", "cni-routed")
+    if bench.name != NEWEST:
+        return ["own", "cni1", "cni2"]
+    bench.docker("network", "create", "-d", "overlay", "--attachable", "over")
+    return ["own", "cni1", "cni2", "over"]
 
 
 def _looked(bench: Bench, networks: Sequence[str]) -> Data:
