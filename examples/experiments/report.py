@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from experiments import figures, plots
-from experiments.model import ENGINES, NEWEST, SECTIONS, Experiment, Judgement
+from experiments.model import ENGINES, NEWEST, SECTIONS, Experiment, Judgement, Outcome
 from experiments.spread import Spread
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def _rendered(template: str, entries: Sequence[Entry], run: Run) -> str:
         chapters=every,
         engines=[(name, _engine(run.about, name)) for name in ENGINES],
         counts=_counts(every),
+        totals=[(_engine(run.about, name), _totals(every, name)) for name in ENGINES],
     )
 
 
@@ -134,6 +135,16 @@ def _counts(every: Sequence[Chapter]) -> dict[str, int]:
         "failed": sum(bool(chapter.error) for chapter in every),
         "wrong": len(wrong),
     }
+
+
+def _totals(every: Sequence[Chapter], engine: str) -> dict[str, int]:
+    """How many claims had each outcome on an engine."""
+    given = [
+        one.judgement.verdicts[engine].outcome
+        for one in every
+        if one.judgement and engine in one.judgement.verdicts
+    ]
+    return {outcome.value: given.count(outcome) for outcome in Outcome}
 
 
 def _plot(figure: Figure) -> plots.Plot:

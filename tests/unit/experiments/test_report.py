@@ -45,6 +45,18 @@ def test_the_summary_has_each_claim_with_its_verdicts_and_leads_to_it(page: ET.E
     assert {f"#{anchor}" for anchor in anchors} == {str(link.get("href")) for link in links}
 
 
+def test_the_outcomes_are_counted(page: ET.Element) -> None:
+    (table,) = (each for each in page.iter("table") if each.get("class") == "totals")
+    assert [["".join(cell.itertext()) for cell in row] for row in table.iter("tr")] == [
+        ["Of the claims", "stands", "weakened", "refuted", "fixed"],
+        ["on Docker 20.10", "2", "0", "0", "0"],
+        ["on Docker 28.5", "0", "0", "0", "2"],
+    ]
+    text = report.markdown(ENTRIES, RUN)
+    assert "- On Docker 20.10: 2 stands, 0 weakened, 0 refuted, 0 fixed.\n" in text
+    assert "- On Docker 28.5: 0 stands, 0 weakened, 0 refuted, 2 fixed.\n" in text
+
+
 @pytest.mark.parametrize("form", ["html", "markdown"])
 def test_both_forms_say_everything(form: str, page: ET.Element) -> None:
     text = _text(page) if form == "html" else " ".join(report.markdown(ENTRIES, RUN).split())
