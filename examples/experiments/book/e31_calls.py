@@ -1,13 +1,14 @@
 """How many calls and plugin runs an attachment takes."""
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab.engine import IMAGE
 
 from experiments.bench import CONFLISTS, Bench
-from experiments.figures import Bars, Figure, Table
+from experiments.figures import Bars, Figure, Span, Table, Timeline
 from experiments.model import (
     ENGINES,
     Bridge,
@@ -84,9 +85,15 @@ def _on(bench: Bench) -> Data:
         ):
             witness.forget()
             runs()
+            began = time.time()
             do()
+            took = time.time() - began
             calls = [entry["call"].partition(".")[2] for entry in witness.calls]
-            parts_of_life[part] = {"calls": calls, "runs": runs()}
+            spans = [
+                [name, entry["at"] - began, entry["at"] - began + entry["seconds"]]
+                for name, entry in zip(calls, witness.calls, strict=True)
+            ]
+            parts_of_life[part] = {"calls": calls, "runs": runs(), "seconds": took, "spans": spans}
         found[network] = parts_of_life
     found["alone"] = _alone(bench, folder, runs)
     return found
@@ -158,11 +165,26 @@ def show(data: Data) -> Sequence[Figure]:
         for name in ENGINES
         for way in data[name]
     }
+    timelines = [
+        Timeline(
+            f"When a container starts, Docker {name}: the client's command and the calls to the driver",
+            ("docker run", "driver"),
+            [
+                Span("docker run", "command", 0.0, data[name]["null"]["start"]["seconds"]),
+                *(
+                    Span("driver", call, start, end)
+                    for call, start, end in data[name]["null"]["start"]["spans"]
+                ),
+            ],
+        )
+        for name in ENGINES
+    ]
     return [
+        *timelines,
         Bars("Calls for one container's life", "calls", counts),
         Table("Calls and plugin runs", ["engine", "IPAM driver", "part", "calls", "plugin runs"], rows),
         Bars("Verbs", "", _VERBS),
     ]
 
 
-EXPERIMENT = Experiment(CLAIM, measure, judge, show)
+EXPERIMENT = Experiment(CLAIM, measure, judge, show, quick=True)

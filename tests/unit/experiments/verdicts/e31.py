@@ -6,11 +6,12 @@ from tests.unit.experiments.verdicts.case import Case, both
 
 
 def _data(start: int, end: int, *, runs: int = 2) -> dict[str, Any]:
+    def part(calls: int, run: str, count: int) -> dict[str, Any]:
+        spans = [["Join", 0.1, 0.2]] * calls
+        return {"calls": ["Join"] * calls, "runs": [run] * count, "seconds": 0.4, "spans": spans}
+
     def way(first: int, last: int, count: int) -> dict[str, Any]:
-        return {
-            "start": {"calls": ["c"] * first, "runs": ["bridge ADD"] * count},
-            "end": {"calls": ["c"] * last, "runs": ["bridge DEL"] * count},
-        }
+        return {"start": part(first, "bridge ADD", count), "end": part(last, "bridge DEL", count)}
 
     return {"null": way(start, end, runs), "cni": way(start, end, runs), "alone": way(1, 1, 2)}
 
