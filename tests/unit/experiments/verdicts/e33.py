@@ -14,27 +14,19 @@ _INSIDE = (
 _ALL = dict.fromkeys((*_OUTSIDE, *_INSIDE), True)
 
 
-def _data(*lost: str, inplace: dict[str, Any] | None = None) -> dict[str, Any]:
-    handover = _ALL | dict.fromkeys(lost, False)
-    return {"CNI alone": _ALL, "handover": handover, "inplace": inplace or {"not here": "unknown"}}
+def _data(*lost: str, kept: bool = True, inplace: bool = True) -> dict[str, Any]:
+    moved = _ALL | dict.fromkeys(lost, False)
+    return {
+        "CNI alone": _ALL,
+        "moved by the engine": moved,
+        "shim, handover": _ALL if kept else moved,
+        "shim, inplace": _ALL | {"MTU (tuning)": inplace},
+    }
 
 
 CASES = [
-    Case("E33", "lost inside", both(_data(*_INSIDE)), both("stands"), "partly", (True, True, None)),
-    Case(
-        "E33",
-        "some lost",
-        both(_data(*_INSIDE[2:], inplace=_ALL)),
-        both("weakened"),
-        "partly",
-        (True, False, True),
-    ),
-    Case(
-        "E33",
-        "none lost",
-        both(_data(inplace=_ALL | {"MTU (tuning)": False})),
-        both("refuted"),
-        "fully",
-        (True, False, False),
-    ),
+    Case("E33", "lost, and put back", both(_data(*_INSIDE)), both("stands"), "fully", (True, False, True)),
+    Case("E33", "lost", both(_data(*_INSIDE, kept=False)), both("stands"), "partly", (True, True, True)),
+    Case("E33", "some lost", both(_data(*_INSIDE[2:])), both("weakened"), "fully", (True, False, True)),
+    Case("E33", "none lost", both(_data(inplace=False)), both("refuted"), "fully", (True, False, False)),
 ]
