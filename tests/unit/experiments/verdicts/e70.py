@@ -9,7 +9,7 @@ def _data(*called: str, noticed: bool = False) -> dict[str, Any]:
     runs = {"ADD": 3, "DEL": 3, "VERSION": 0} | {
         verb: int(verb in called) for verb in ("CHECK", "GC", "STATUS")
     }
-    return {"version": "1.1.0", "runs": runs, "noticed": noticed, "waited": 35.0}
+    return {"version": "1.1.0", "runs": runs, "noticed": noticed, "by_hand": noticed, "waited": 35.0}
 
 
 CASES = [
