@@ -171,4 +171,4 @@ def show(data: Data) -> Sequence[Figure]:
     return [Matrix("What a driver can do", columns, rows)]
 
 
-EXPERIMENT = Experiment(CLAIM, measure, judge, show)
+EXPERIMENT = Experiment(CLAIM, measure, judge, show, quick=True)

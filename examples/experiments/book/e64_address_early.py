@@ -161,4 +161,4 @@ def show(data: Data) -> Sequence[Figure]:
     return [Matrix("Addresses", ENGINES, rows)]
 
 
-EXPERIMENT = Experiment(CLAIM, measure, judge, show)
+EXPERIMENT = Experiment(CLAIM, measure, judge, show, quick=True)
