@@ -42,7 +42,8 @@ CLAIM = Claim(
     ),
     procedure="On a CNI network a client looks a name up again and again, while the container behind it is "
     "replaced: first the container's own name, which is removed and run anew; then an alias, which the new "
-    "container bears before the old one is removed. Look-ups that fail are counted.",
+    "container bears before the old one is removed. Look-ups that fail, or have no answer after a second, "
+    "are counted.",
     predictions=(
         "By the container's name some look-ups fail.",
         "By the alias none fails.",
@@ -52,7 +53,7 @@ CLAIM = Claim(
 )
 
 _LOOKS = (
-    "while [ ! -e /tmp/stop ]; do nslookup {name} 127.0.0.11 2>&1 | grep -o 'Address[^:]*: "
+    "while [ ! -e /tmp/stop ]; do timeout 1 nslookup {name} 127.0.0.11 2>&1 | grep -o 'Address[^:]*: "
     "*10[.][0-9.]*' | tail -1; echo end; done > /tmp/looks"
 )
 _REPLACED = 3
