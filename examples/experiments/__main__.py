@@ -32,7 +32,10 @@ def main() -> None:
         except KeyboardInterrupt:
             sys.exit("\ninterrupted; nothing is left behind")
         run = results.read(folder)
-    for path in report.write(folder, chosen, run):
+    written = report.write(folder, chosen, run) + report.write_traces(folder, chosen, run)
+    if arguments.into:
+        written += report.write(arguments.into, chosen, run, "experiments")
+    for path in written:
         sys.stdout.write(f"  {path}\n")
     if failed:
         sys.exit(f"error: failed: {', '.join(result.id for result in failed)}")
@@ -44,6 +47,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a subset, with fewer repetitions")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="default: in build/, git-ignored")
     parser.add_argument("--report-only", action="store_true", help="only write the report of a run anew")
+    parser.add_argument(
+        "--into", type=Path, metavar="FOLDER", help="put experiments.html and .md there as well"
+    )
     arguments = parser.parse_args()
     if not arguments.results:
         kind = "-only" if arguments.only else "-quick" if arguments.quick else ""

@@ -28,6 +28,7 @@ _NAMESERVER = Path(__file__).with_name("nameserver.py")
 _MEDDLER = Path(__file__).with_name("meddler.py")
 CONFLISTS = Path(__file__).resolve().parents[2] / "cni_conf"
 _SOCKETS = "/run/docker/plugins"
+_TRACE = "trace"
 _SETTLING = 10.0
 """Seconds an engine may take to finish what it does after it has answered."""
 
@@ -78,7 +79,7 @@ class Meddler:
         self._orders.write_text(json.dumps({"delay": delay, "fail": fail}))
 
     @property
-    def runs(self) -> list[dict[str, str]]:
+    def runs(self) -> list[dict[str, Any]]:
         """Its runs so far, but for VERSION."""
         return [json.loads(line) for line in self._log.read_text().splitlines()]
 
@@ -208,6 +209,12 @@ class Bench:
             self.engine.kill("nameserver")
             self.shell(f"ip address del {address}/32 dev lo")
 
+    def falls_back(self, action: Callable[[], object]) -> bool:
+        """Whether the shim, within an action, made a link by handover that was to be made in place."""
+        before = len(self.engine.shim_log.read_text())
+        action()
+        return "not in place but by handover" in self.engine.shim_log.read_text()[before:]
+
     def restart_shim(self, **settings: Any) -> None:
         """Start the shim anew with other settings, until the end of the experiment."""
         if self.engine.is_shim_running:
@@ -226,6 +233,26 @@ class Bench:
         """The options of the engine."""
         tree = ["chroot", str(self._root)] if self._root != Path("/") else []
         return subprocess.run([*tree, "dockerd", "--help"], capture_output=True, text=True, check=True).stdout
+
+    @contextmanager
+    def traced(self) -> Iterator[list[dict[str, Any]]]:
+        """What `cnm-cni trace` records of the block, line by line; it is there when the block has ended.
+
+        Where the experiment's files are, it says FILES.
+        """
+        file = self.folder / "trace.jsonl"
+        file.unlink(missing_ok=True)
+        lines: list[dict[str, Any]] = []
+        command = self.engine.shim_command("trace", "-o", str(file))
+        self.engine.start(_TRACE, command, lambda: file.exists() and bool(file.read_text()))
+        try:
+            yield lines
+            self.engine.stop(_TRACE)
+            text = file.read_text().replace(str(self.folder), "FILES")
+            lines += [json.loads(line) for line in text.splitlines()]
+        finally:
+            if self.engine.is_running(_TRACE):
+                self.engine.kill(_TRACE)
 
     def counted_plugins(self) -> tuple[Path, Callable[[], list[str]]]:
         """The engine's plugins, each behind a wrapper that notes its runs; their folder, for `plugin_path`.
@@ -271,8 +298,8 @@ class Bench:
             self.engine.run([f"{tool}-restore"], stdin=text)
         for link in left.get("links", ()):
             self.engine.run(["ip", "link", "del", link], check=False)
-        for lease in left.get("leases", ()):
-            self.engine.path(f"/var/lib/cni/{lease}").unlink(missing_ok=True)
+        for file in (*left.get("leases", ()), *left.get("results", ())):
+            self.engine.path(f"/var/lib/cni/{file}").unlink(missing_ok=True)
         return left
 
     def remove_containers(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -85,7 +85,16 @@ class Listing:
     text: str
 
 
-Figure = Table | Distribution | Bars | Matrix | Timeline | Listing
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A conversation of the shim with its neighbours, as `cnm-cni trace` records it."""
+
+    title: str
+    lines: Sequence[Mapping[str, Any]]
+    """What its lines say; the first is the header."""
+
+
+Figure = Table | Distribution | Bars | Matrix | Timeline | Listing | Trace
 
 
 def yes_no(value: object) -> Cell:

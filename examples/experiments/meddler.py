@@ -1,7 +1,7 @@
 """A chained CNI plugin that does what it is told and notes its runs: `meddler.py ORDERS LOG`, by a wrapper.
 
 ORDERS is a JSON file: `delay`, seconds that ADD takes; `fail`, whether ADD fails. The log gets a JSON object
-a line, with `command`, `args` (CNI_ARGS) and `container`.
+a line, with `command`, `args` (CNI_ARGS), `container`, and `namespace`, the inode of that, or 0.
 """
 
 import json
@@ -26,6 +26,7 @@ def main() -> None:
         "command": command,
         "args": os.environ.get("CNI_ARGS", ""),
         "container": os.environ.get("CNI_CONTAINERID", ""),
+        "namespace": _inode(os.environ.get("CNI_NETNS", "")),
     }
     with Path(sys.argv[2]).open("a") as log:
         log.write(json.dumps(entry) + "\n")
@@ -35,6 +36,13 @@ def main() -> None:
             json.dump({"cniVersion": conf["cniVersion"], "code": 100, "msg": "told to fail"}, sys.stdout)
             sys.exit(1)
         json.dump(conf["prevResult"], sys.stdout)
+
+
+def _inode(path: str) -> int:
+    try:
+        return Path(path).stat().st_ino if path else 0
+    except OSError:
+        return 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from experiments import figures, plots
 from experiments.model import ENGINES, NEWEST, SECTIONS, Experiment, Judgement, Outcome
 from experiments.spread import Spread
+from shim.trace.drawing.diagram import draw
+from shim.trace.reading import read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from experiments.figures import Figure
     from experiments.model import Claim, Entry
     from experiments.results import Run
+    from shim.trace.reading import Event, Trace
 
 
 _TRUTH = {True: "came true", False: "did not come true", None: "not tested here"}
@@ -57,13 +61,25 @@ class Section:
     chapters: Sequence[Chapter]
 
 
-def write(folder: Path, entries: Sequence[Entry], run: Run) -> list[Path]:
-    """Write `report.html` and `report.md` into the folder; their paths."""
+def write(folder: Path, entries: Sequence[Entry], run: Run, name: str = "report") -> list[Path]:
+    """Write the report into the folder, as HTML and as Markdown; their paths."""
     written = []
-    for name, text in (("report.html", html(entries, run)), ("report.md", markdown(entries, run))):
-        path = folder / name
+    for ending, text in (("html", html(entries, run)), ("md", markdown(entries, run))):
+        path = folder / f"{name}.{ending}"
         path.write_text(text)
         written.append(path)
+    return written
+
+
+def write_traces(folder: Path, entries: Sequence[Entry], run: Run) -> list[Path]:
+    """Write each trace into a file of its own, for `cnm-cni trace draw` and checks by hand; their paths."""
+    written = []
+    for chapter in chapters(entries, run):
+        traces = [figure for figure in chapter.figures if isinstance(figure, figures.Trace)]
+        for number, trace in enumerate(traces, 1):
+            path = folder / f"{chapter.claim.id}-trace-{number}.jsonl"
+            path.write_text("".join(f"{json.dumps(line)}\n" for line in trace.lines))
+            written.append(path)
     return written
 
 
@@ -105,6 +121,7 @@ def _rendered(template: str, entries: Sequence[Entry], run: Run) -> str:
     environment.filters["kind"] = lambda figure: type(figure).__name__
     environment.filters["plot"] = _plot
     environment.filters["table"] = _table
+    environment.filters["drawn"] = _drawn
     environment.filters["cell"] = _cell
     environment.filters["truth"] = lambda truth: _TRUTH[truth]
     environment.filters["named"] = lambda text: re.sub(rf"\b{NEWEST}\b", _engine(run.about, NEWEST), text)
@@ -181,11 +198,34 @@ def _table(figure: Figure) -> figures.Table:
                 for it in spans
             ]
             return figures.Table(title, ["from (ms)", "to (ms)", "who", "what"], moments)
+        case figures.Trace(title, _):
+            depths: dict[int, int] = {}
+            events = [
+                [plots.number(it.start * 1000), plots.number(it.seconds * 1000), it.kind, _nested(it, depths)]
+                for it in _read(figure).events
+            ]
+            return figures.Table(title, ["at (ms)", "took (ms)", "kind", "what"], events)
         case figures.Matrix(title, columns, rows):
             cells = [[name, *(cell.text for cell in line)] for name, line in rows.items()]
             return figures.Table(title, ["", *columns], cells)
         case _:
             raise TypeError(f"{type(figure).__name__} is no table")
+
+
+def _drawn(figure: figures.Trace, title: str) -> str:
+    """The sequence diagram, as SVG."""
+    return draw(_read(figure), title)
+
+
+def _read(figure: figures.Trace) -> Trace:
+    return read((json.dumps(line) for line in figure.lines), figure.title)
+
+
+def _nested(event: Event, depths: dict[int, int]) -> str:
+    """What happened, set in by what it is a part of; `depths` are those of the events before, by number."""
+    depths[event.id] = depth = depths[event.within] + 1 if event.within in depths else 0
+    command = str(event.details.get("command", ""))
+    return "· " * depth + " ".join(filter(None, (event.name, command, event.error)))
 
 
 def _cell(text: str) -> str:

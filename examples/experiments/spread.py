@@ -4,7 +4,9 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
-from typing import Self
+from typing import Self, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,12 @@ class Spread:
         return self.high - self.low
 
 
-def in_turns(ways: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def in_turns(ways: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
     """Measure each way once in each round, in an order drawn anew, so that drift meets all alike.
 
     A first round is thrown away: the first time is not like the others.
     """
-    values: dict[str, list[float]] = {name: [] for name in ways}
+    values: dict[str, list[T]] = {name: [] for name in ways}
     for number in range(rounds + 1):
         for name in random.sample(list(ways), len(ways)):
             value = ways[name]()

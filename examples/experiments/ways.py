@@ -18,12 +18,13 @@ from experiments.naive import Naive
 from experiments.podman import Podman, podman
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from experiments.bench import Bench
 
 _HERE = Path(__file__).parent
-_SLEEP = ("sleep", "600")
+SLEEP = ("sleep", "600")
+"""A command that stays."""
 
 NONE = "no network"
 BRIDGE = "Docker's bridge"
@@ -39,7 +40,7 @@ PODMAN = "podman's CNI backend"
 class Way(Protocol):
     """How a container comes to a network and goes again."""
 
-    def start(self, name: str, *options: str) -> None:
+    def start(self, name: str, *options: str, command: Sequence[str] = SLEEP) -> None:
         """Have a container of that name running, attached."""
 
     def end(self, name: str) -> None:
@@ -54,11 +55,11 @@ class ByNetwork:
         self.network = network
         self._options = options
 
-    def start(self, name: str, *options: str) -> None:
+    def start(self, name: str, *options: str, command: Sequence[str] = SLEEP) -> None:
         """Run it."""
         self._bench.docker(
             *("run", "-d", "--name", name, "--network", self.network),
-            *(*self._options, *options, IMAGE, *_SLEEP),
+            *(*self._options, *options, IMAGE, *command),
         )
 
     def end(self, name: str) -> None:
@@ -73,13 +74,13 @@ class ByPause:
         self._bench = bench
         self._naive = naive
 
-    def start(self, name: str, *options: str) -> None:
+    def start(self, name: str, *options: str, command: Sequence[str] = SLEEP) -> None:
         """Run both."""
         pause = f"{name}-pause"
-        self._bench.docker("run", "-d", "--name", pause, "--network", "none", IMAGE, *_SLEEP)
+        self._bench.docker("run", "-d", "--name", pause, "--network", "none", IMAGE, *SLEEP)
         self._naive.run("ADD", namespace(self._bench, pause), pause)
         self._bench.docker(
-            "run", "-d", "--name", name, "--network", f"container:{pause}", *options, IMAGE, *_SLEEP
+            "run", "-d", "--name", name, "--network", f"container:{pause}", *options, IMAGE, *command
         )
 
     def end(self, name: str) -> None:
@@ -93,19 +94,24 @@ class ByPause:
 class ByHand:
     """A container that starts without network, and is attached when it runs."""
 
-    def __init__(self, bench: Bench, cni_network: str) -> None:
+    def __init__(self, bench: Bench, cni_network: str, **environment: str) -> None:
         self._bench = bench
         self._network = cni_network
+        self._environment = environment
 
-    def start(self, name: str, *options: str) -> None:
+    def start(self, name: str, *options: str, command: Sequence[str] = SLEEP) -> None:
         """Run it, then attach it."""
-        self._bench.docker("run", "-d", "--name", name, "--network", "none", *options, IMAGE, *_SLEEP)
-        self._bench.cni("add", self._network, namespace(self._bench, name))
+        self._bench.docker("run", "-d", "--name", name, "--network", "none", *options, IMAGE, *command)
+        self.attach(name)
 
     def end(self, name: str) -> None:
         """Detach it, then remove it."""
-        self._bench.cni("del", self._network, namespace(self._bench, name))
+        self._bench.cni("del", self._network, namespace(self._bench, name), **self._environment)
         self._bench.docker("rm", "--force", name)
+
+    def attach(self, name: str) -> None:
+        """Attach a running container."""
+        self._bench.cni("add", self._network, namespace(self._bench, name), **self._environment)
 
 
 class ByPodman:
@@ -115,9 +121,9 @@ class ByPodman:
         self._client = client
         self._network = network
 
-    def start(self, name: str, *options: str) -> None:
+    def start(self, name: str, *options: str, command: Sequence[str] = SLEEP) -> None:
         """Run it."""
-        self._client.run(self._network, "-d", "--name", name, *options, IMAGE, *_SLEEP)
+        self._client.run(self._network, "-d", "--name", name, *options, IMAGE, *command)
 
     def end(self, name: str) -> None:
         """Remove it."""
@@ -140,6 +146,19 @@ def chain(name: str, subnet: str) -> dict[str, Any]:
         "ipam": ipam,
     }
     return {"cniVersion": "0.4.0", "name": name, "plugins": [bridge, {"type": "firewall"}]}
+
+
+def placings(bench: Bench, cni_network: str, *options: str, **environment: str) -> dict[str, Way]:
+    """The three ways to place ADD on one conflist: each mode of the shim, and after the start.
+
+    `options` are for `docker run` on a network of the shim, `environment` for `cnm-cni cni`.
+    """
+    found: dict[str, Way] = {BY_HAND: ByHand(bench, cni_network, **environment)}
+    for name, mode in ((SHIM, "handover"), (INPLACE, "inplace")):
+        network = f"{cni_network}-{mode}"
+        bench.network(network, cni_network, "-o", f"cni.mode={mode}")
+        found[name] = ByNetwork(bench, network, *options)
+    return found
 
 
 @contextmanager

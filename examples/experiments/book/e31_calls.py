@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab.engine import IMAGE
+from lab.errors import LabError
 
 from experiments.bench import CONFLISTS, Bench
-from experiments.figures import Bars, Figure, Span, Table, Timeline
+from experiments.figures import Bars, Figure, Span, Table, Timeline, Trace
 from experiments.model import (
     ENGINES,
     Bridge,
@@ -42,7 +43,7 @@ CLAIM = Claim(
         ),
     ),
     procedure="The calls to the shim are recorded on their way, and the runs of plugins noted by wrappers, "
-    "while a container is run and "
+    "and both by cnm-cni trace as well, which must tell the same, while a container is run and "
     "removed: with --ipam-driver null, with --ipam-driver cni, and by CNI alone. "
     "The verbs of both protocols are counted from their specifications.",
     predictions=(
@@ -85,18 +86,37 @@ def _on(bench: Bench) -> Data:
         ):
             witness.forget()
             runs()
-            began = time.time()
-            do()
-            took = time.time() - began
+            with bench.traced() as trace:
+                began = time.time()
+                do()
+                took = time.time() - began
             calls = [entry["call"].partition(".")[2] for entry in witness.calls]
             spans = [
                 [name, entry["at"] - began, entry["at"] - began + entry["seconds"]]
                 for name, entry in zip(calls, witness.calls, strict=True)
             ]
-            parts_of_life[part] = {"calls": calls, "runs": runs(), "seconds": took, "spans": spans}
+            parts_of_life[part] = _confirmed(
+                {"calls": calls, "runs": runs(), "seconds": took, "spans": spans, "trace": trace}
+            )
         found[network] = parts_of_life
     found["alone"] = _alone(bench, folder, runs)
     return found
+
+
+def _confirmed(part: Data) -> Data:
+    """What was counted on the way. Raises `LabError` when the trace says otherwise."""
+    traced: dict[str, list[str]] = {"calls": [], "runs": []}
+    for line in part["trace"]:
+        if line["kind"] == "call":
+            traced["calls"].append(line["name"])
+        if line["kind"] == "plugin":
+            traced["runs"].append(f"{line['name']} {line['command']}")
+            if ipam := line["config"].get("ipam", {}).get("type"):  # run by the plugin, out of sight
+                traced["runs"].append(f"{ipam} {line['command']}")
+    for what, names in traced.items():
+        if sorted(names) != sorted(part[what]):
+            raise LabError(f"{what} on their way: {', '.join(part[what])}; in the trace: {', '.join(names)}")
+    return part
 
 
 def _alone(bench: Bench, folder: Path, runs: Callable[[], list[str]]) -> Data:
@@ -181,6 +201,10 @@ def show(data: Data) -> Sequence[Figure]:
     ]
     return [
         *timelines,
+        *(
+            Trace(f"A container starts, Docker {name}", data[name]["null"]["start"]["trace"])
+            for name in ENGINES
+        ),
         Bars("Calls for one container's life", "calls", counts),
         Table("Calls and plugin runs", ["engine", "IPAM driver", "part", "calls", "plugin runs"], rows),
         Bars("Verbs", "", _VERBS),

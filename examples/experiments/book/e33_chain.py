@@ -1,11 +1,11 @@
 """Whether what a chain of plugins does survives Docker."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments import chains
 from experiments.bench import Bench
-from experiments.effects import Seen, look, rule_for
+from experiments.chains import CAPABILITIES, CHAINS, INSIDE, PORT, PUBLISHED, ROUTES, effects
 from experiments.figures import (
     Figure,
     Matrix,
@@ -46,9 +46,8 @@ CLAIM = Claim(
     ),
     procedure="A chain of bridge, tuning, portmap, bandwidth and firewall, and one of bridge and sbr, are "
     "attached by CNI alone, by a driver of our own that makes the link so and leaves the rest to the engine, "
-    "and by the shim in both of its modes (in place where containers start so, on the newest engine). "
-    "Every effect is "
-    "looked for: rules, queues, sysctls, MTU, MAC address, routes of other tables.",
+    "and by the shim in both of its modes. Every effect is looked for: rules, queues, sysctls, MTU, MAC "
+    "address, routes of other tables.",
     predictions=(
         "By CNI alone every effect is there.",
         "With handover, sysctls, rules and other tables are lost, and all other effects are there.",
@@ -58,53 +57,11 @@ CLAIM = Claim(
     section="Daemons and wrapping",
 )
 
-_LINK_SYSCTL, _NAMESPACE_SYSCTL = "net.ipv4.conf.eth0.log_martians", "net.core.somaxconn"
-_MAC = "02:33:00:00:00:33"
-_IPAM = {
-    "type": "host-local",
-    "ranges": [[{"subnet": "10.33.0.0/24"}]],
-    "routes": [{"dst": "0.0.0.0/0"}, {"dst": "198.51.100.0/24"}],
-}
-_BRIDGE = {"type": "bridge", "bridge": "chain0", "isGateway": True, "ipMasq": True, "ipam": _IPAM}
-_TUNING = {
-    "type": "tuning",
-    "sysctl": {_LINK_SYSCTL: "1", _NAMESPACE_SYSCTL: "500"},
-    "mac": _MAC,
-    "mtu": 1400,
-}
-_PORTMAP = {"type": "portmap", "capabilities": {"portMappings": True}}
-_BANDWIDTH = {"type": "bandwidth", "egressRate": 8000000, "egressBurst": 8000000}
-_CHAINS = {
-    "chained": (_BRIDGE, _TUNING, _PORTMAP, _BANDWIDTH, {"type": "firewall"}),
-    "sourced": (_BRIDGE, {"type": "sbr"}),
-}
-_EFFECTS: dict[str, dict[str, Callable[[Seen], bool]]] = {
-    "chained": {
-        "masquerade (bridge)": lambda seen: "MASQUERADE" in seen.host_rules and rule_for("POSTROUTING")(seen),
-        "route (bridge)": lambda seen: "198.51.100.0/24" in seen.routes,
-        "published port (portmap)": lambda seen: any(
-            "8033" in line and seen.address in line for line in seen.host_rules.splitlines()
-        ),
-        "forwarding (firewall)": rule_for("CNI-FORWARD"),
-        "shaping (bandwidth)": lambda seen: "tbf" in seen.host_queues,
-        "MAC address (tuning)": lambda seen: seen.link.get("address") == _MAC,
-        "MTU (tuning)": lambda seen: seen.link.get("mtu") == 1400,
-        "sysctl of the link (tuning)": lambda seen: seen.sysctls[_LINK_SYSCTL] == "1",
-        "sysctl of the namespace (tuning)": lambda seen: seen.sysctls[_NAMESPACE_SYSCTL] == "500",
-    },
-    "sourced": {
-        "rule by source (sbr)": lambda seen: f"from {seen.address}" in seen.rules,
-        "default route in its table (sbr)": lambda seen: (
-            "default via 10.33.0.1 dev eth0 table 100" in seen.routes
-        ),
-    },
-}
 _ALONE, _MOVED, _HANDOVER, _INPLACE = "CNI alone", "moved by the engine", "shim, handover", "shim, inplace"
 _WAYS = (_ALONE, _MOVED, _HANDOVER, _INPLACE)
+_FELL_BACK = "in place fell back to handover"
 _ADDRESS = "10.33.0.99/24"
 """What the link has that the engine moves and nobody sees to."""
-_PORT = {"hostPort": 8033, "containerPort": 80, "protocol": "tcp"}
-_INSIDE = ("sysctl of the link (tuning)", "sysctl of the namespace (tuning)", *_EFFECTS["sourced"])
 
 
 def measure(parts: Parts) -> Data:
@@ -113,22 +70,24 @@ def measure(parts: Parts) -> Data:
 
 
 def _on(bench: Bench) -> Data:
-    for name, plugins in _CHAINS.items():
-        bench.conflist(name, *plugins, version="0.4.0")
+    chains.write(bench)
     moved: dict[str, bool] = {}
     bench.left_by(lambda: moved.update(_by_engine(bench)))
+    inplace: dict[str, bool] = {}
+    fell_back = bench.falls_back(lambda: inplace.update(_by_shim(bench, "inplace")))
     return {
         _ALONE: _by_cni(bench),
         _MOVED: moved,
         _HANDOVER: _by_shim(bench, "handover"),
-        _INPLACE: _by_shim(bench, "inplace") if bench.name == NEWEST else {},
+        _INPLACE: inplace,
+        _FELL_BACK: fell_back,
     }
 
 
 def _by_engine(bench: Bench) -> dict[str, bool]:
     """By a driver that makes the link as CNI does, gives it to the engine, and leaves the rest to it."""
     found: dict[str, bool] = {}
-    for name, plugins in _CHAINS.items():
+    for name, plugins in CHAINS.items():
         naive = Naive(bench, name)
         naive.configure({"cniVersion": "0.4.0", "name": name, "plugins": [_alone(it) for it in plugins]})
         joined = {"InterfaceName": {"SrcName": "w{endpoint}", "DstPrefix": "eth"}, "Gateway": "10.33.0.1"}
@@ -147,7 +106,7 @@ def _by_engine(bench: Bench) -> dict[str, bool]:
         )
         bench.docker("network", "create", "-d", witness.name, "--ipam-driver", "null", witness.name)
         bench.run("box", witness.name)
-        found |= _effects(bench, namespace(bench, "box"), name)
+        found |= effects(bench, namespace(bench, "box"), name)
         bench.docker("rm", "--force", "box")
         naive.remove()
     return found
@@ -171,43 +130,35 @@ def _alone(plugin: Mapping[str, Any]) -> dict[str, Any]:
         static = {
             "type": "static",
             "addresses": [{"address": _ADDRESS, "gateway": "10.33.0.1"}],
-            "routes": _IPAM["routes"],
+            "routes": ROUTES,
         }
         return {**plugin, "ipam": static}
     if plugin["type"] == "portmap":
-        return {**plugin, "runtimeConfig": {"portMappings": [_PORT]}}
+        return {**plugin, "runtimeConfig": {"portMappings": [PORT]}}
     return dict(plugin)
 
 
 def _by_cni(bench: Bench) -> dict[str, bool]:
     found: dict[str, bool] = {}
-    ports = json.dumps({"portMappings": [_PORT]})
-    for name in _CHAINS:
+    for name in CHAINS:
         bench.shell("ip netns add alone")
         arguments = (name, "/run/netns/alone")
-        capabilities = {"CAP_ARGS": ports} if name == "chained" else {}
-        bench.cni("add", *arguments, **capabilities)
-        found |= _effects(bench, "/run/netns/alone", name)
-        bench.cni("del", *arguments, **capabilities)
+        bench.cni("add", *arguments, **CAPABILITIES[name])
+        found |= effects(bench, "/run/netns/alone", name)
+        bench.cni("del", *arguments, **CAPABILITIES[name])
         bench.shell("ip netns delete alone")
     return found
 
 
 def _by_shim(bench: Bench, mode: str) -> dict[str, bool]:
     found: dict[str, bool] = {}
-    for name in _CHAINS:
+    for name in CHAINS:
         network = f"{mode}-{name}"
         bench.network(network, name, "-o", f"cni.mode={mode}")
-        publish = ("-p", "8033:80") if name == "chained" else ()
-        bench.run("box", network, *publish)
-        found |= _effects(bench, namespace(bench, "box"), name)
+        bench.run("box", network, *PUBLISHED[name])
+        found |= effects(bench, namespace(bench, "box"), name)
         bench.docker("rm", "--force", "box")
     return found
-
-
-def _effects(bench: Bench, where: str, chain: str) -> dict[str, bool]:
-    seen = look(bench, where, "chain0", [_LINK_SYSCTL, _NAMESPACE_SYSCTL])
-    return {effect: bool(seen.address) and is_there(seen) for effect, is_there in _EFFECTS[chain].items()}
 
 
 def judge(data: Data) -> Judgement:
@@ -218,7 +169,7 @@ def judge(data: Data) -> Judgement:
         bridge=_bridge(handover, data[NEWEST][_INPLACE]),
         came_true=(
             all(all(data[name][_ALONE].values()) for name in ENGINES),
-            all(there != (effect in _INSIDE) for each in handover for effect, there in each.items()),
+            all(there != (effect in INSIDE) for each in handover for effect, there in each.items()),
             all(data[NEWEST][_INPLACE].values()),
         ),
     )
@@ -235,18 +186,24 @@ def _bridge(handover: Sequence[Mapping[str, bool]], inplace: Mapping[str, bool])
 
 def _verdict(moved: Mapping[str, bool]) -> Verdict:
     lost = [effect for effect, there in moved.items() if not there]
-    inside = [effect for effect in lost if effect in _INSIDE]
+    inside = [effect for effect in lost if effect in INSIDE]
     text = f"Of {len(moved)} effects {len(lost)} were lost when the engine moved the link: {', '.join(lost)}"
     if not lost:
         return refuted(f"All {len(moved)} effects were there after the engine had moved the link.")
-    return stands(f"{text}.") if len(inside) == len(_INSIDE) else weakened(f"{text}.")
+    return stands(f"{text}.") if len(inside) == len(INSIDE) else weakened(f"{text}.")
 
 
 def show(data: Data) -> Sequence[Figure]:
     """Effects by ways."""
-    columns = [f"{way}, {name}" for way in _WAYS for name in ENGINES if data[name][way]]
+    columns = [
+        f"{way} (fell back to handover), {name}"
+        if way == _INPLACE and data[name][_FELL_BACK]
+        else f"{way}, {name}"
+        for way in _WAYS
+        for name in ENGINES
+    ]
     rows = {
-        effect: [yes_no(data[name][way][effect]) for way in _WAYS for name in ENGINES if data[name][way]]
+        effect: [yes_no(data[name][way][effect]) for way in _WAYS for name in ENGINES]
         for effect in data[NEWEST][_ALONE]
     }
     return [Matrix("Is the effect there?", columns, rows)]

@@ -3,7 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from experiments.figures import Bars, Cell, Distribution, Figure, Listing, Matrix, Span, Table, Timeline
+from experiments.figures import (
+    Bars,
+    Cell,
+    Distribution,
+    Figure,
+    Listing,
+    Matrix,
+    Span,
+    Table,
+    Timeline,
+    Trace,
+)
 from experiments.model import (
     NEWEST,
     OLDER,
@@ -21,6 +32,8 @@ from experiments.model import (
 )
 from experiments.parts import Parts
 from experiments.results import Result, Run
+
+from tests.unit.experiments.verdicts.case import TRACE
 
 CLAIM = Claim(
     id="E1",
@@ -56,6 +69,7 @@ def _show(data: Data) -> Sequence[Figure]:
         Matrix("Marks", ["20.10", "newest"], {"row": [Cell("yes", good=True), Cell("-")]}),
         Timeline("Order", ["shim"], [Span("shim", "Join", 0.0, 0.1)]),
         Listing("Printed", "a < b"),
+        Trace("Told by newest", TRACE),
     ]
 
 

@@ -1,5 +1,6 @@
 """The report: whole, well-formed, self-contained, and the same in both forms."""
 
+import json
 import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -8,8 +9,10 @@ import pytest
 from experiments import report, results
 
 from tests.unit.experiments.made_up import ENTRIES, RUN
+from tests.unit.experiments.verdicts.case import TRACE
 
 _LOADING = {"src", "srcset", "data", "action", "background", "poster"}
+_SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +52,8 @@ def test_the_outcomes_are_counted(page: ET.Element) -> None:
     (table,) = (each for each in page.iter("table") if each.get("class") == "totals")
     assert [["".join(cell.itertext()) for cell in row] for row in table.iter("tr")] == [
         ["Of the claims", "stands", "weakened", "refuted", "fixed"],
-        ["on Docker 20.10", "2", "0", "0", "0"],
-        ["on Docker 28.5", "0", "0", "0", "2"],
+        ["Docker 20.10", "2", "0", "0", "0"],
+        ["Docker 28.5", "0", "0", "0", "2"],
     ]
     text = report.markdown(ENTRIES, RUN)
     assert "- On Docker 20.10: 2 stands, 0 weakened, 0 refuted, 0 fixed.\n" in text
@@ -100,3 +103,18 @@ def test_a_new_run_forgets_the_last_one(tmp_path: Path) -> None:
     results.begin(tmp_path / "run")
 
     assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_trace_is_a_picture_in_the_page_and_a_table_in_both_forms(page: ET.Element) -> None:
+    (picture,) = (each for each in page.iter(f"{_SVG}svg"))
+    assert "Told by 28.5" in "".join(picture.itertext())
+    (figure,) = (each for each in page.iter("figure") if picture in each.iter(f"{_SVG}svg"))
+    rows = [["".join(cell.itertext()) for cell in row] for row in figure.iter("tr")]
+    assert rows[1:] == [["500", "250", "call", "Join"], ["550", "100", "plugin", "· bridge ADD"]]
+    assert "| 550 | 100 | plugin | · bridge ADD |" in report.markdown(ENTRIES, RUN)
+
+
+def test_a_trace_is_written_as_it_was_recorded(tmp_path: Path) -> None:
+    (path,) = report.write_traces(tmp_path, ENTRIES, RUN)
+
+    assert [json.loads(line) for line in path.read_text().splitlines()] == TRACE

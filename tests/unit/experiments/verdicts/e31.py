@@ -2,13 +2,19 @@
 
 from typing import Any
 
-from tests.unit.experiments.verdicts.case import Case, both
+from tests.unit.experiments.verdicts.case import TRACE, Case, both
 
 
 def _data(start: int, end: int, *, runs: int = 2) -> dict[str, Any]:
     def part(calls: int, run: str, count: int) -> dict[str, Any]:
         spans = [["Join", 0.1, 0.2]] * calls
-        return {"calls": ["Join"] * calls, "runs": [run] * count, "seconds": 0.4, "spans": spans}
+        return {
+            "calls": ["Join"] * calls,
+            "runs": [run] * count,
+            "seconds": 0.4,
+            "spans": spans,
+            "trace": TRACE,
+        }
 
     def way(first: int, last: int, count: int) -> dict[str, Any]:
         return {"start": part(first, "bridge ADD", count), "end": part(last, "bridge DEL", count)}

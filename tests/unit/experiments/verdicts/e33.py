@@ -21,6 +21,7 @@ def _data(*lost: str, kept: bool = True, inplace: bool = True) -> dict[str, Any]
         "moved by the engine": moved,
         "shim, handover": _ALL if kept else moved,
         "shim, inplace": _ALL | {"MTU (tuning)": inplace},
+        "in place fell back to handover": False,
     }
 
 
