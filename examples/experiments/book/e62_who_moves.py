@@ -52,6 +52,7 @@ CLAIM = Claim(
 )
 
 _DOCKER, _HANDOVER, _INPLACE, _ALONE = "Docker's bridge", "shim, handover", "shim, inplace", "CNI alone"
+_FELL_BACK = "in place fell back to handover"
 
 
 def measure(parts: Parts) -> Data:
@@ -71,10 +72,9 @@ def _on(bench: Bench) -> Data:
         return _left(bench, partial(bench.run, "box", network), remove)
 
     found = {_DOCKER: by("own"), _HANDOVER: by("cni"), _ALONE: _alone(bench)}
-    if bench.name == NEWEST:
-        bench.network("inplace", "moved", "-o", "cni.mode=inplace")
-        found[_INPLACE] = by("inplace")
-    return found
+    bench.network("inplace", "moved", "-o", "cni.mode=inplace")
+    fell_back = bench.falls_back(lambda: found.update({_INPLACE: by("inplace")}))
+    return {**found, _FELL_BACK: fell_back}
 
 
 def _left(bench: Bench, start: Callable[[], object], end: Callable[[], object]) -> list[str]:
@@ -142,14 +142,9 @@ def _verdict(data: Data) -> Verdict:
 def show(data: Data) -> Sequence[Figure]:
     """Links that left."""
     ways = [_DOCKER, _HANDOVER, _INPLACE, _ALONE]
-    rows = [[way, *(_text(data[name].get(way)) for name in ENGINES)] for way in ways]
+    rows = [[way, *(", ".join(data[name][way]) or "none" for name in ENGINES)] for way in ways]
+    rows.append([_FELL_BACK, *("yes" if data[name][_FELL_BACK] else "no" for name in ENGINES)])
     return [Table("Links that left the host's namespace while a container started", ["way", *ENGINES], rows)]
-
-
-def _text(left: Sequence[str] | None) -> str:
-    if left is None:
-        return "not here"
-    return ", ".join(left) or "none"
 
 
 EXPERIMENT = Experiment(CLAIM, measure, judge, show, quick=True)

@@ -10,6 +10,7 @@ def _data(docker: int, *, alone: int = 0, inplace: int = 0) -> dict[str, Any]:
         "Docker's bridge": ["veth"] * docker,
         "shim, handover": ["cni"],
         "shim, inplace": ["x"] * inplace,
+        "in place fell back to handover": inplace > 0,
         "CNI alone": ["x"] * alone,
     }
 

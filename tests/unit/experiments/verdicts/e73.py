@@ -15,6 +15,7 @@ def _data(handover: list[str], shown: list[str], inplace: list[str]) -> dict[str
         "handover, shown": shown,
         "inplace": inplace,
         "inplace, shown": _TWO,
+        "fell back": False,
     }
 
 
