@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,8 @@ class Trace:
     title: str
     lines: Sequence[Mapping[str, Any]]
     """What its lines say; the first is the header."""
+    left_out: Collection[int] = ()
+    """The numbers of events that are not shown."""
 
 
 Figure = Table | Distribution | Bars | Matrix | Timeline | Listing | Trace

@@ -198,7 +198,7 @@ def _table(figure: Figure) -> figures.Table:
                 for it in spans
             ]
             return figures.Table(title, ["from (ms)", "to (ms)", "who", "what"], moments)
-        case figures.Trace(title, _):
+        case figures.Trace(title):
             depths: dict[int, int] = {}
             events = [
                 [plots.number(it.start * 1000), plots.number(it.seconds * 1000), it.kind, _nested(it, depths)]
@@ -218,7 +218,8 @@ def _drawn(figure: figures.Trace, title: str) -> str:
 
 
 def _read(figure: figures.Trace) -> Trace:
-    return read((json.dumps(line) for line in figure.lines), figure.title)
+    shown = (line for line in figure.lines if line.get("id") not in figure.left_out)
+    return read((json.dumps(line) for line in shown), figure.title)
 
 
 def _nested(event: Event, depths: dict[int, int]) -> str:
