@@ -5,21 +5,21 @@ from typing import Any
 from tests.unit.experiments.verdicts.case import Case, both
 
 
-def _arm(started: float, address: int, everything: int) -> dict[str, Any]:
+def _arm(started: float, address: float, everything: float) -> dict[str, Any]:
     return {
         "started": [started] * 2,
         "address": [0.3, 0.2],
         "everything": [0.3, 0.4],
-        "address, looks": [1, address],
-        "everything, looks": [1, everything],
+        "address, at once": [1.0, address],
+        "everything, at once": [1.0, everything],
     }
 
 
-def _after(looks: int) -> dict[str, Any]:
-    return _arm(0.3, looks, looks) | {"address, looks": [looks, looks]}
+def _after(found: float) -> dict[str, Any]:
+    return _arm(0.3, found, found) | {"address, at once": [found, found]}
 
 
-def _data(*, address: int = 1, everything: int = 1, after: int = 40) -> dict[str, Any]:
+def _data(*, address: float = 1, everything: float = 1, after: float = 0) -> dict[str, Any]:
     return {
         "shim, inplace": _arm(0.5, 1, 1),
         "shim, handover": _arm(0.5, address, everything),
@@ -32,7 +32,7 @@ CASES = [
     Case(
         "E86",
         "something put back late",
-        {"20.10": _data(everything=3), "newest": _data()},
+        {"20.10": _data(everything=0), "newest": _data()},
         both("stands"),
         "partly",
         (True, True, True),
@@ -40,7 +40,7 @@ CASES = [
     Case(
         "E86",
         "an address late",
-        both(_data(address=2, everything=2)),
+        both(_data(address=0, everything=0)),
         both("weakened"),
         "partly",
         (False, False, True),
