@@ -51,6 +51,8 @@ def _arguments() -> argparse.Namespace:
         "--into", type=Path, metavar="FOLDER", help="put experiments.html and .md there as well"
     )
     arguments = parser.parse_args()
+    if arguments.into and (arguments.only or arguments.quick):
+        parser.error("--into takes the report of a whole run: leave out --only and --quick")
     if not arguments.results:
         kind = "-only" if arguments.only else "-quick" if arguments.quick else ""
         arguments.results = _BUILD / f"experiments{kind}"

@@ -124,7 +124,10 @@ def _rendered(template: str, entries: Sequence[Entry], run: Run) -> str:
     environment.filters["drawn"] = _drawn
     environment.filters["cell"] = _cell
     environment.filters["truth"] = lambda truth: _TRUTH[truth]
-    environment.filters["named"] = lambda text: re.sub(rf"\b{NEWEST}\b", _engine(run.about, NEWEST), text)
+    # The key of an engine becomes its version; in prose, "the newest engine" may stay.
+    environment.filters["named"] = lambda text: re.sub(
+        rf"(?<!the )\b{NEWEST}\b", _engine(run.about, NEWEST), text
+    )
     every = chapters(entries, run)
     grouped = [Section(title, [one for one in every if one.claim.section == title]) for title in SECTIONS]
     return environment.get_template(template).render(

@@ -132,23 +132,21 @@ def _is_whole(arm: Mapping[str, Any]) -> bool:
 
 
 def _verdict(data: Data) -> Verdict:
-    text = "; ".join(_told(arm, data[arm]) for arm in _ARMS)
+    total = len(data[BY_HAND]["start"])
+    told = "; ".join(_told(arm, data[arm]) for arm in _ARMS)
+    text = f"Of {total} effects, at first and after a restart: {told}"
     inside = [arm for arm in _ARMS if _is_whole(data[arm]) and all(data[arm]["inside"])]
     elsewhere = [arm for arm in _ARMS if _is_whole(data[arm]) and not all(data[arm]["inside"])]
     if elsewhere:
-        return weakened(f"{text}: also what ran elsewhere can be made whole.")
+        return weakened(f"{text}; so what ran elsewhere can be made whole.")
     if inside:
         return stands(f"{text}.")
     return refuted(f"{text}: nothing kept everything.")
 
 
 def _told(arm: str, found: Mapping[str, Any]) -> str:
-    total = len(found["start"])
-    where = "" if all(found["inside"]) else " (ADD ran elsewhere)"
-    return (
-        f"{arm}{where}: {sum(found['start'].values())} of {total} effects, "
-        f"{sum(found['restart'].values())} after a restart"
-    )
+    first, then = (list(found[when].values()).count(True) for when in ("start", "restart"))
+    return f"{_column(arm, found)} {first} and {then}"
 
 
 def show(data: Data) -> Sequence[Figure]:
@@ -158,7 +156,7 @@ def show(data: Data) -> Sequence[Figure]:
     found = [data[name][arm] for arm, name in pairs]
     effect_rows = {effect: [_cell(it, effect) for it in found] for effect in data[OLDER][BY_HAND]["start"]}
     others = {
-        "ADD ran in the container's namespace": [yes_no(all(it["inside"])) for it in found],
+        "ADD ran in the container's namespace": [Cell("yes" if all(it["inside"]) else "no") for it in found],
         "docker inspect shows the address": [yes_no(all(it["shown"])) for it in found],
         "nothing is left in the end": [yes_no(not any(it["left"])) for it in found],
     }
