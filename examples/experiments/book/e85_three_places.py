@@ -141,7 +141,7 @@ def _verdict(data: Data) -> Verdict:
         return weakened(f"{text}; so what ran elsewhere can be made whole.")
     if inside:
         return stands(f"{text}.")
-    return refuted(f"{text}: nothing kept everything.")
+    return refuted(f"{text}; so nothing kept everything.")
 
 
 def _told(arm: str, found: Mapping[str, Any]) -> str:
