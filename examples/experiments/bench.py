@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -101,6 +102,7 @@ class Bench:
         self.conf_dir.mkdir(parents=True)
         self._root = root
         self._drivers: list[str] = []
+        self._numbers = itertools.count(1)
         self._settings: dict[str, Any] = {}
         engine.import_image()
         self._start_shim()
@@ -179,8 +181,12 @@ class Bench:
         bound = ("--ipam-driver", "null", "-o", f"cni.network={cni_network}")
         return self.docker("network", "create", "-d", "cni", *bound, *options, name).strip()
 
-    def witness(self, name: str = "witness", **orders: Any) -> Witness:
-        """A new driver of that name that follows these orders; see `witness.py`."""
+    def witness(self, name: str = "", **orders: Any) -> Witness:
+        """A new driver that follows these orders; see `witness.py`.
+
+        Engines ask a driver only once what it can, so that each has a name of its own.
+        """
+        name = name or f"witness{next(self._numbers)}"
         orders_file, log = self.folder / f"{name}.orders", self.folder / f"{name}.jsonl"
         log.write_text("")
         witness = Witness(name, orders_file, log)

@@ -77,8 +77,8 @@ def measure(parts: Parts) -> Data:
 
 def _local(benches: Mapping[str, Bench]) -> Data:
     witnesses = {name: bench.witness() for name, bench in benches.items()}
-    create = ("network", "create", "-d", "witness", "--ipam-driver", "null", "blue")
-    ids = {name: bench.docker(*create).strip() for name, bench in benches.items()}
+    create = ("network", "create", "--ipam-driver", "null", "blue", "-d")
+    ids = {name: bench.docker(*create, witnesses[name].name).strip() for name, bench in benches.items()}
     for witness in witnesses.values():
         witness.forget()
     benches[OLDER].docker("run", "--rm", "--network", "blue", IMAGE, "true")

@@ -68,8 +68,7 @@ def measure(parts: Parts) -> Data:
 def _on(bench: Bench) -> Data:
     folder, runs = bench.counted_plugins()
     bench.restart_shim(plugin_path=[str(folder)])
-    # The engine asks an IPAM driver once for its address spaces, so no other witness may have had the name.
-    witness = bench.witness("passer-by", forward="/run/docker/plugins/cni.sock")
+    witness = bench.witness(forward="/run/docker/plugins/cni.sock")
     option = f"cni.network={_CONFLIST}"
     create = ("network", "create", "-d", witness.name, "-o", option)
     bench.docker(*create, "--ipam-driver", "null", "null")

@@ -127,8 +127,8 @@ def judge(data: Data) -> Judgement:
 def _verdict(data: Data) -> Verdict:
     docker, alone = len(data[_DOCKER]), len(data[_ALONE])
     text = (
-        f"{docker} links left the host's namespace for Docker's bridge, {len(data[_HANDOVER])} for the "
-        f"shim's handover, {alone} for CNI alone"
+        f"Links that left the host's namespace: {docker} with Docker's bridge, {len(data[_HANDOVER])} with "
+        f"the shim's handover, {alone} with CNI alone"
     )
     if docker and not alone:
         return stands(f"{text}.")

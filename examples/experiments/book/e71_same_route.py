@@ -59,7 +59,7 @@ def _on(bench: Bench) -> Data:
     for number in (1, 2):
         route = {"Destination": _ROUTE, "RouteType": 0, "NextHop": f"10.71.{number}.1"}
         witness = bench.witness(
-            f"witness{number}",
+            f"routes{number}",
             run={"NetworkDriver.Join": _MAKE, "NetworkDriver.DeleteEndpoint": _REMOVE},
             answers={"NetworkDriver.Join": {**_JOIN, "StaticRoutes": [route], "DisableGatewayService": True}},
         )

@@ -119,19 +119,24 @@ def _verdict(data: Data) -> Verdict:
 
 def show(data: Data) -> Sequence[Figure]:
     """Addresses by ways."""
-    ways = ("CNI alone", "handover", "handover, shown", "inplace", "inplace, shown")
-    columns = [
-        f"{way} (fell back to handover), {name}"
-        if way.startswith("inplace") and data[name][_FELL_BACK]
-        else f"{way}, {name}"
-        for way in ways
-        for name in ENGINES
+    return [
+        _matrix("Is the address in the container?", data, ("CNI alone", "handover", "inplace")),
+        _matrix("Does docker inspect show it?", data, ("handover, shown", "inplace, shown")),
     ]
+
+
+def _matrix(title: str, data: Data, ways: Sequence[str]) -> Matrix:
+    columns = [f"{_column(way, data[name])}, {name}" for way in ways for name in ENGINES]
     rows = {
         address: [yes_no(address in data[name][way]) for way in ways for name in ENGINES]
         for address in _ADDRESSES
     }
-    return [Matrix("Is the address there?", columns, rows)]
+    return Matrix(title, columns, rows)
+
+
+def _column(way: str, data: Data) -> str:
+    mode = way.partition(",")[0]
+    return f"{mode} (fell back to handover)" if mode == "inplace" and data[_FELL_BACK] else mode
 
 
 EXPERIMENT = Experiment(CLAIM, measure, judge, show, quick=True)
