@@ -99,6 +99,13 @@ class Trace:
 Figure = Table | Distribution | Bars | Matrix | Timeline | Listing | Trace
 
 
+def waiting(trace: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The numbers of the looks with which the shim waits in the background for the engine."""
+    works = {line["id"] for line in trace if line["kind"] == "work"}
+    parts = [line for line in trace if line.get("within") in works]
+    return [line["id"] for line in parts if line["name"].startswith("read the links")]
+
+
 def yes_no(value: object) -> Cell:
     """A cell that is good when the value is true."""
     return Cell("yes" if value else "no", good=bool(value))

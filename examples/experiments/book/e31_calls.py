@@ -2,15 +2,14 @@
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from lab.engine import IMAGE
 from lab.errors import LabError
 
 from experiments.bench import CONFLISTS, Bench
-from experiments.figures import Bars, Figure, Span, Table, Timeline, Trace
+from experiments.figures import Bars, Figure, Span, Table, Timeline, Trace, waiting
 from experiments.model import (
     ENGINES,
     Bridge,
@@ -204,7 +203,7 @@ def show(data: Data) -> Sequence[Figure]:
     return [
         *timelines,
         *(
-            Trace(f"A container starts, Docker {name}", trace, _in_the_background(trace))
+            Trace(f"A container starts, Docker {name}", trace, waiting(trace))
             for name in ENGINES
             for trace in [data[name]["null"]["start"]["trace"]]
         ),
@@ -212,12 +211,6 @@ def show(data: Data) -> Sequence[Figure]:
         Table("Calls and plugin runs", ["engine", "IPAM driver", "part", "calls", "plugin runs"], rows),
         Bars("Verbs", "", _VERBS),
     ]
-
-
-def _in_the_background(trace: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The parts of what the shim does after its answers: on the older engine, waiting for the namespace."""
-    works = {line["id"] for line in trace if line["kind"] == "work"}
-    return [line["id"] for line in trace if line.get("within") in works]
 
 
 EXPERIMENT = Experiment(CLAIM, measure, judge, show, quick=True)

@@ -9,6 +9,8 @@ from experiments.chains import CAPABILITIES, CHAINS, INSIDE, PORT, PUBLISHED, RO
 from experiments.figures import (
     Figure,
     Matrix,
+    Trace,
+    waiting,
     yes_no,
 )
 from experiments.model import (
@@ -73,14 +75,16 @@ def _on(bench: Bench) -> Data:
     chains.write(bench)
     moved: dict[str, bool] = {}
     bench.left_by(lambda: moved.update(_by_engine(bench)))
+    traces: dict[str, Any] = {}
     inplace: dict[str, bool] = {}
-    fell_back = bench.falls_back(lambda: inplace.update(_by_shim(bench, "inplace")))
+    fell_back = bench.falls_back(lambda: inplace.update(_by_shim(bench, "inplace", {})))
     return {
         _ALONE: _by_cni(bench),
         _MOVED: moved,
-        _HANDOVER: _by_shim(bench, "handover"),
+        _HANDOVER: _by_shim(bench, "handover", traces),
         _INPLACE: inplace,
         _FELL_BACK: fell_back,
+        "traces": traces,
     }
 
 
@@ -150,13 +154,15 @@ def _by_cni(bench: Bench) -> dict[str, bool]:
     return found
 
 
-def _by_shim(bench: Bench, mode: str) -> dict[str, bool]:
+def _by_shim(bench: Bench, mode: str, traces: dict[str, Any]) -> dict[str, bool]:
+    """The effects; what is told while a container starts is added to `traces`, by chain."""
     found: dict[str, bool] = {}
     for name in CHAINS:
         network = f"{mode}-{name}"
         bench.network(network, name, "-o", f"cni.mode={mode}")
-        bench.run("box", network, *PUBLISHED[name])
-        found |= effects(bench, namespace(bench, "box"), name)
+        with bench.traced() as traces[name]:
+            bench.run("box", network, *PUBLISHED[name])
+            found |= effects(bench, namespace(bench, "box"), name)
         bench.docker("rm", "--force", "box")
     return found
 
@@ -206,7 +212,12 @@ def show(data: Data) -> Sequence[Figure]:
         effect: [yes_no(data[name][way][effect]) for way in _WAYS for name in ENGINES]
         for effect in data[NEWEST][_ALONE]
     }
-    return [Matrix("Is the effect there?", columns, rows)]
+    pictures = [
+        Trace(f"A container starts: handover, Docker {name}", trace, waiting(trace))
+        for name in ENGINES
+        for trace in [data[name]["traces"]["chained"]]
+    ]
+    return [Matrix("Is the effect there?", columns, rows), *pictures]
 
 
 EXPERIMENT = Experiment(CLAIM, measure, judge, show, quick=True)

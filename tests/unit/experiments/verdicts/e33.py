@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.unit.experiments.verdicts.case import Case, both
+from tests.unit.experiments.verdicts.case import TRACE, Case, both
 
 _OUTSIDE = ("masquerade (bridge)", "MTU (tuning)")
 _INSIDE = (
@@ -22,6 +22,7 @@ def _data(*lost: str, kept: bool = True, inplace: bool = True) -> dict[str, Any]
         "shim, handover": _ALL if kept else moved,
         "shim, inplace": _ALL | {"MTU (tuning)": inplace},
         "in place fell back to handover": False,
+        "traces": {"chained": TRACE},
     }
 
 
