@@ -8,6 +8,8 @@ from typing import Any
 
 from lab.engine import Engine
 
+from tests.e2e.containers import inspected
+
 SUBNET, SUBNET_V6 = "10.77.0.0/24", "fd00:77::/64"
 GATEWAY, GATEWAY_V6 = "10.77.0.1", "fd00:77::1"
 
@@ -46,12 +48,6 @@ def start(engine: Engine, name: str, *flags: str, network: str = "net") -> str:
     return run.stdout.strip()
 
 
-def remove_containers(engine: Engine) -> None:
-    """Remove all containers, before what DEL needs of a test goes."""
-    if containers := engine.docker("ps", "--all", "--quiet").stdout.split():
-        engine.docker("rm", "--force", *containers)
-
-
 def addresses_in(engine: Engine, *flags: str, network: str = "net") -> list[str]:
     """The addresses that a container finds, IPv4 first."""
     command = ("busybox", "ip", "-o", "address", "show", "dev", "eth0", "scope", "global")
@@ -80,17 +76,12 @@ def leases_of(engine: Engine) -> set[str]:
 
 
 def address_of(engine: Engine, container: str) -> str:
-    return str(settings_of(engine, container)["IPAddress"])
-
-
-def settings_of(engine: Engine, container: str, network: str = "net") -> Mapping[str, Any]:
-    (inspected,) = json.loads(engine.docker("inspect", container).stdout)
-    return dict(inspected["NetworkSettings"]["Networks"][network])
+    return str(inspected(engine, container, "net")["IPAddress"])
 
 
 def network_of(engine: Engine, network: str = "net") -> Mapping[str, Any]:
-    (inspected,) = json.loads(engine.docker("network", "inspect", network).stdout)
-    return dict(inspected)
+    (found,) = json.loads(engine.docker("network", "inspect", network).stdout)
+    return dict(found)
 
 
 def ipam_of(engine: Engine, network: str = "net") -> Mapping[str, Any]:

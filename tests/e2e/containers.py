@@ -41,6 +41,12 @@ def start(engine: Engine, name: str, *options: str) -> None:
     engine.docker("run", "-d", "--name", name, *options, "busybox", "sleep", "600")
 
 
+def remove_containers(engine: Engine) -> None:
+    """Remove all containers, before what DEL needs of a test goes."""
+    if containers := engine.docker("ps", "--all", "--quiet").stdout.split():
+        engine.docker("rm", "--force", *containers)
+
+
 def inside(engine: Engine, container: str, command: str) -> str:
     """What a shell command prints in a container. Raises `LabError` when it fails."""
     return engine.docker("exec", container, "sh", "-c", command).stdout

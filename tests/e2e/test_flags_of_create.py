@@ -28,11 +28,10 @@ from tests.e2e.chains import (
     ipam_of,
     leases_of,
     network_of,
-    remove_containers,
     routes_in,
-    settings_of,
     start,
 )
+from tests.e2e.containers import inspected, remove_containers
 from tests.e2e.flags import CREATE, Verdict, flag, honoured, impossible, refused
 
 Conflist = Callable[..., str]
@@ -653,7 +652,7 @@ def test_containers_of_the_cni_ipam_driver_have_ipv6(engine: Engine) -> None:
     create(engine, *CNI, "--ipv6")
     assert [item["Subnet"] for item in config_of(engine)] == [SUBNET, SUBNET_V6]
     start(engine, "one")
-    settings = settings_of(engine, "one")
+    settings = inspected(engine, "one", "net")
     shown = engine.docker("exec", "one", "ip", "address", "show", "eth0").stdout
     assert f"inet6 {settings['GlobalIPv6Address']}/{settings['GlobalIPv6PrefixLen']} " in shown
     engine.docker("exec", "one", "ping", "-c", "1", GATEWAY_V6)
@@ -740,7 +739,7 @@ def test_the_chain_can_run_in_place(engine: Engine) -> None:
     engine.docker("network", "connect", "net", "one")
     shown = engine.docker("exec", "one", "ip", "address", "show", "net1").stdout
     assert address_of(engine, "one") in shown
-    assert settings_of(engine, "one")["MacAddress"] in shown
+    assert inspected(engine, "one", "net")["MacAddress"] in shown
 
 
 @flag(CREATE, "--opt cni.mode=OTHER", refused("option cni.mode=fast: unknown (it can be handover, inplace)"))
@@ -852,7 +851,7 @@ def test_the_engine_announces_addresses_as_often_as_said(
         create(engine, *NULL, "-o", f"com.docker.network.advertise_addr_nmsgs={messages}")
         start(engine, "one")
         time.sleep(4)  # one a second, and none may come
-        counts.append(len(announcements(settings_of(engine, "one")["MacAddress"])))
+        counts.append(len(announcements(inspected(engine, "one", "net")["MacAddress"])))
         engine.docker("rm", "-f", "one")
         engine.docker("network", "rm", "net")
     assert counts[1] == counts[0] + 2
@@ -874,7 +873,7 @@ def test_the_engine_announces_addresses_as_fast_as_said(
         verdict.refuses(made)
         return
     start(engine, "one")
-    mac_address = settings_of(engine, "one")["MacAddress"]
+    mac_address = inspected(engine, "one", "net")["MacAddress"]
     eventually(lambda: len(announcements(mac_address)) >= 3)
     when = announcements(mac_address)[-3:]
     assert when[-1] - when[0] < 1  # it would be two seconds
@@ -887,8 +886,8 @@ def test_the_engine_announces_addresses_as_fast_as_said(
 def test_a_network_has_addresses_for_its_containers(engine: Engine) -> None:
     create(engine, *NULL, "-o", "cni.ips=10.77.0.99 fd00:77::99")
     start(engine, "one")
-    assert settings_of(engine, "one")["IPAddress"] == "10.77.0.99"
-    assert settings_of(engine, "one")["GlobalIPv6Address"] == "fd00:77::99"
+    assert inspected(engine, "one", "net")["IPAddress"] == "10.77.0.99"
+    assert inspected(engine, "one", "net")["GlobalIPv6Address"] == "fd00:77::99"
     second = engine.docker("run", "--rm", "--network", "net", "busybox", "true", check=False)
     assert second.returncode != 0
     assert "10.77.0.99" in second.stderr

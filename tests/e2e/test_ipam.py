@@ -24,10 +24,9 @@ from tests.e2e.chains import (
     config_of,
     create,
     leases_of,
-    remove_containers,
-    settings_of,
     start,
 )
+from tests.e2e.containers import inspected, remove_containers
 
 Conflist = Callable[..., str]
 Eventually = Callable[..., None]
@@ -185,12 +184,12 @@ def test_the_addresses_of_containers_are_the_leases_of_the_plugin(engine: Engine
     for name in ("one", "two"):
         start(engine, name)
         shown = engine.docker("exec", name, "ip", "address", "show", "eth0").stdout
-        settings = settings_of(engine, name)
+        settings = inspected(engine, name, "net")
         assert f"inet {settings['IPAddress']}/24 " in shown
         assert f"inet6 {settings['GlobalIPv6Address']}/64 " in shown
     assert leases_of(engine) == _given(engine, "one") | _given(engine, "two")
     engine.docker("exec", "one", "ping", "-c", "1", "two")
-    engine.docker("exec", "one", "ping", "-c", "1", settings_of(engine, "two")["GlobalIPv6Address"])
+    engine.docker("exec", "one", "ping", "-c", "1", inspected(engine, "two", "net")["GlobalIPv6Address"])
 
 
 def test_a_lease_lasts_as_long_as_the_container_runs(engine: Engine) -> None:
@@ -299,7 +298,7 @@ def test_ipv6_alone(engine: Engine, conflist: Conflist) -> None:
         create(engine, "--ipam-driver", "null", "-o", "cni.network=chain")
     for name in ("one", "two"):
         start(engine, name)
-    other = settings_of(engine, "two")["GlobalIPv6Address"]
+    other = inspected(engine, "two", "net")["GlobalIPv6Address"]
     assert other in leases_of(engine)
     assert address_of(engine, "two") == ""
     engine.docker("exec", "one", "ping", "-c", "1", other)
@@ -479,7 +478,7 @@ def test_a_lost_journal_costs_no_network(engine: Engine, start_shim: Callable[[]
 
 def _given(engine: Engine, container: str) -> set[str]:
     """The addresses that Docker knows of a container."""
-    settings = settings_of(engine, container)
+    settings = inspected(engine, container, "net")
     return {settings["IPAddress"], settings["GlobalIPv6Address"]} - {""}
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 from lab.engine import Engine
 
-from tests.e2e.chains import remove_containers
-from tests.e2e.containers import BY_PLUGIN, NAME, inside, inspected, network, start
+from tests.e2e.containers import BY_PLUGIN, NAME, inside, inspected, network, remove_containers, start
 from tests.e2e.matrix.world import (
     DHCP_DAEMON,
     DHCP_SERVER,

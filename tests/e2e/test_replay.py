@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from lab.engine import Engine
 
-from tests.e2e.chains import remove_containers
 from tests.e2e.containers import (
     BRIDGE_V4,
     BY_PLUGIN,
@@ -23,6 +22,7 @@ from tests.e2e.containers import (
     is_newest,
     network,
     once,
+    remove_containers,
     start,
 )
 

@@ -9,7 +9,7 @@ from subprocess import CompletedProcess
 import pytest
 from lab.engine import Engine
 
-from tests.e2e.chains import remove_containers
+from tests.e2e.containers import remove_containers
 
 _EXAMPLE = Path(__file__).parents[2] / "examples/plugins"
 _LOG = "/run/logged-bridge.log"
