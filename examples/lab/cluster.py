@@ -27,6 +27,9 @@ _PATIENCE = 30.0
 """Seconds that a new kind of objects may take to be served."""
 
 _BRIDGE = "lan0"
+_BRIDGE_MAC = "02:00:c0:00:02:01"
+"""Its own: a bridge without one takes that of a port, and another when that leaves, which its neighbours learn
+of a minute later."""
 _ETCD = "etcd"
 _API_SERVER = "kube-apiserver"
 
@@ -195,7 +198,7 @@ class Cluster(Room):
         self._administrator = self.authority.issue("admin", "/O=system:masters/CN=admin")
         self.kubeconfig("admin", client_certificate(self._administrator))
         (self.folder / "audit-policy.json").write_text(json.dumps(_AUDIT_POLICY))
-        self.run(["ip", "link", "add", _BRIDGE, "type", "bridge"])
+        self.run(["ip", "link", "add", _BRIDGE, "address", _BRIDGE_MAC, "type", "bridge"])
         self.run(["ip", "address", "add", f"{ADDRESS}/24", "dev", _BRIDGE])
         self.run(["ip", "link", "set", _BRIDGE, "up"])
         self.start_etcd()

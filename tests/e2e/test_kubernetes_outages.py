@@ -164,11 +164,10 @@ def run(node: Engine, network: str) -> str:
 
 
 def containers(cluster: Cluster) -> list[str]:
-    """The containers that Kubernetes knows of on the network."""
+    """The containers that Kubernetes knows of on the network; "" for one whose name is not known yet."""
     items = json.loads(cluster.kubectl("get", "dnet", "-n", "team-a", "-o", "json"))["items"]
-    return [
-        endpoint["container"] for item in items for endpoint in item.get("status", {}).get("endpoints", ())
-    ]
+    endpoints = [endpoint for item in items for endpoint in item.get("status", {}).get("endpoints", ())]
+    return [endpoint.get("container", "") for endpoint in endpoints]
 
 
 def test_containers_do_not_notice_an_outage_and_it_heals(

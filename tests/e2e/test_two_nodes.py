@@ -142,7 +142,8 @@ def test_kubernetes_knows_the_containers_of_both_nodes(
             for endpoint in item.get("status", {}).get("endpoints", ())
         ]
         return {
-            (endpoint["container"], re.sub("/.*", "", endpoint["addresses"][0])) for endpoint in endpoints
+            (endpoint.get("container", ""), re.sub("/.*", "", endpoint["addresses"][0]))
+            for endpoint in endpoints
         }
 
     eventually(lambda: known() == expected)
