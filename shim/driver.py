@@ -271,7 +271,9 @@ class Driver:
             else:
                 await self._forget_after_failure(endpoint)
             raise
-        await self._store.save_endpoint(endpoint)  # from here on, what undoes it needs the result
+        await self._store.save_endpoint(
+            endpoint, durable=False
+        )  # from here on, what undoes it needs the result
         try:
             _check(endpoint)
             endpoint = await self._handover.snapshot(endpoint)
@@ -309,7 +311,7 @@ class Driver:
             await self._leases.end(endpoint)
             await self._handover.detach(endpoint, found)
         except ShimError as error:
-            await self._store.save_endpoint(replace(endpoint, last_error=str(error)))
+            await self._store.save_endpoint(replace(endpoint, last_error=str(error)), durable=False)
             await self._hold_ports(endpoint.id)  # the engine has revoked them, and the rules still stand
             raise
         self._ports.release(endpoint.id)
@@ -318,7 +320,7 @@ class Driver:
     async def _advance(self, endpoint: Endpoint, step: Step, **changes: Any) -> Endpoint:
         state = lifecycle.advance(endpoint.id, endpoint.state, step)
         endpoint = replace(endpoint, state=state, **changes)
-        await self._store.save_endpoint(endpoint)
+        await self._store.save_endpoint(endpoint, durable=step is Step.ADD)
         return endpoint
 
     def _lock(self, endpoint_id: EndpointID) -> asyncio.Lock:

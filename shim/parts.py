@@ -66,6 +66,7 @@ async def assembled(settings: Settings) -> AsyncIterator[tuple[Driver, IpamDrive
             settings.conf_dirs, cluster, settings.kubernetes, settings.deadlines.kubernetes
         )
         namespaces = Namespaces(netlink, settings.run_dir / "netns")
+        stack.callback(namespaces.close)
         links = Links(netlink)
         runtime = _runtime(settings)
         reservations = Reservations(store, runtime, namespaces)

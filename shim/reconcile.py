@@ -136,13 +136,12 @@ class Reconciler:
         return found
 
     async def _remove_stray_namespaces(self) -> None:
-        """Remove staging namespaces that no endpoint or reservation in the journal owns.
+        """Remove staging namespaces that no endpoint in the journal owns.
 
         The names are read first: whoever makes a namespace has journalled its owner before.
         """
         names = await self._namespaces.names()
         known: set[str] = {endpoint.id for endpoint in await self._store.endpoints()}
-        known |= {reservation.id for reservation in await self._store.reservations()}
         for name in names:
             if name not in known:
                 await self._namespaces.remove(name)

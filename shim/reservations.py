@@ -183,18 +183,17 @@ class Reservations:
         conflist = NetworkConfigList.from_json(reservation.conflist, "the journal")
         try:
             # An IPAM plugin has nothing to do in a namespace, but is refused without one.
-            staging = await self._namespaces.create(reservation.id)
-            result = await self._runtime.add(conflist, attachment(reservation, str(staging)))
+            netns = await self._namespaces.empty()
+            result = await self._runtime.add(conflist, attachment(reservation, str(netns)))
         except ShimError as error:
             if isinstance(error, PluginError) and error.left_behind:
                 await self._store.save_reservation(replace(reservation, last_error=str(error.cleanup_error)))
             else:
                 await self._store.delete_reservation(reservation.id)
-            await self._namespaces.remove(reservation.id)
             raise
         reservation = replace(reservation, result=result.to_json())
-        await self._store.save_reservation(reservation)  # from here on, whatever fails, DEL is to follow
-        await self._namespaces.remove(reservation.id)
+        # From here on, whatever fails, DEL is to follow.
+        await self._store.save_reservation(reservation, durable=False)
         return reservation
 
     async def _check(

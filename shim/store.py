@@ -1,7 +1,9 @@
 """The journal: what the shim knows of networks and endpoints, durable in one sqlite file.
 
 An endpoint's state is written before an action (the intent) and after it (the outcome), each in a
-transaction that is on disk when the call returns. The only importer of sqlite3.
+transaction that outlives the shim when the call returns. What must outlive the machine too is on disk by
+then; the rest is about what dies with the machine, and follows with the next such transaction, which saves
+a container half a dozen waits for the disk. The only importer of sqlite3.
 """
 
 import asyncio
@@ -111,8 +113,8 @@ class Store:
         rows = await self._query("SELECT record FROM endpoints WHERE id = ?", endpoint_id)
         return self._read(_endpoint, rows[0][0]) if rows else None
 
-    async def save_endpoint(self, endpoint: Endpoint) -> None:
-        """Add or replace an endpoint."""
+    async def save_endpoint(self, endpoint: Endpoint, *, durable: bool = True) -> None:
+        """Add or replace an endpoint; `durable` before an ADD, whose leases outlive the machine."""
         await self._write(
             "INSERT INTO endpoints VALUES (?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET state = excluded.state, record = excluded.record",
@@ -120,28 +122,30 @@ class Store:
             endpoint.network_id,
             endpoint.state,
             json.dumps(asdict(endpoint)),
+            durable=durable,
         )
 
     async def delete_endpoint(self, endpoint_id: EndpointID) -> None:
         """Remove an endpoint; harmless when there is none."""
-        await self._write("DELETE FROM endpoints WHERE id = ?", endpoint_id)
+        await self._write("DELETE FROM endpoints WHERE id = ?", endpoint_id, durable=False)
 
     async def reservations(self) -> list[Reservation]:
         """All reservations, oldest first."""
         rows = await self._query("SELECT record FROM reservations ORDER BY rowid")
         return [self._read(_reservation, record) for (record,) in rows]
 
-    async def save_reservation(self, reservation: Reservation) -> None:
+    async def save_reservation(self, reservation: Reservation, *, durable: bool = True) -> None:
         """Add or replace a reservation."""
         await self._write(
             "INSERT INTO reservations VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
             reservation.id,
             json.dumps(asdict(reservation)),
+            durable=durable,
         )
 
     async def delete_reservation(self, reservation_id: str) -> None:
         """Remove a reservation; harmless when there is none."""
-        await self._write("DELETE FROM reservations WHERE id = ?", reservation_id)
+        await self._write("DELETE FROM reservations WHERE id = ?", reservation_id, durable=False)
 
     async def _query(self, sql: str, *values: str) -> list[Any]:
         connection = self._connection
@@ -149,11 +153,16 @@ class Store:
             return []
         return await self._run(lambda: connection.execute(sql, values).fetchall())
 
-    async def _write(self, sql: str, *values: str) -> None:
+    async def _write(self, sql: str, *values: str, durable: bool = True) -> None:
         connection = self._connection
         if connection is None:
             raise StoreError(f"{self._path}: the journal is not open")
-        await self._run(lambda: connection.execute(sql, values))
+
+        def write() -> None:
+            connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            connection.execute(sql, values)
+
+        await self._run(write)
         self._changed()
 
     def _read(self, parse: Callable[[str], _T], record: str) -> _T:
@@ -191,7 +200,6 @@ class Store:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
         with closing(connection.execute("PRAGMA user_version")) as cursor:
             (version,) = cursor.fetchone()
         if version < len(_FORMATS):

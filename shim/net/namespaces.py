@@ -1,6 +1,7 @@
 """Staging namespaces: made without a process in them, named by a file, removed without a trace."""
 
 import fcntl
+import os
 from pathlib import Path
 
 from shim.net import libc
@@ -18,6 +19,7 @@ class Namespaces:
     def __init__(self, thread: NetlinkThread, folder: Path) -> None:
         self._thread = thread
         self._folder = folder
+        self._empty: int | None = None
 
     def path(self, name: str) -> Path:
         """Where the namespace of that name stands, or would."""
@@ -34,12 +36,28 @@ class Namespaces:
         path = self.path(name)
         await self._thread.run(f"remove the network namespace {path}", lambda: _remove(path))
 
+    async def empty(self) -> Path:
+        """Path of a namespace for all that insist on one and do nothing in it; it ends with this process."""
+        if self._empty is None:
+            await self._thread.run("make an empty network namespace", self._make_empty)
+        return Path(f"/proc/{os.getpid()}/fd/{self._empty}")
+
+    def close(self) -> None:
+        """Let go of the empty namespace."""
+        if self._empty is not None:
+            os.close(self._empty)
+            self._empty = None
+
     async def names(self) -> list[str]:
         """The names of all that stand."""
         return await self._thread.run(
             f"list {self._folder}",
             lambda: sorted(file.name for file in self._folder.iterdir()) if self._folder.exists() else [],
         )
+
+    def _make_empty(self) -> None:
+        if self._empty is None:  # somebody may have been faster
+            self._empty = in_new_thread(_unnamed)
 
 
 def is_namespace(path: Path) -> bool:
@@ -55,6 +73,12 @@ def is_namespace(path: Path) -> bool:
             return fcntl.ioctl(namespace, _NS_GET_NSTYPE) == libc.CLONE_NEWNET
     except OSError:
         return False
+
+
+def _unnamed() -> int:
+    """A file descriptor of a new namespace, in which the calling thread stays."""
+    libc.unshare_network()
+    return os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _create(path: Path) -> None:

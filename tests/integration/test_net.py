@@ -1,5 +1,6 @@
 """Namespaces and links, as the kernel has them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ async def namespaces(thread: NetlinkThread, tmp_path: Path) -> AsyncIterator[Nam
     yield namespaces
     for name in await namespaces.names():
         await namespaces.remove(name)
+    namespaces.close()
 
 
 @pytest.fixture
@@ -48,6 +50,18 @@ def descriptors() -> int:
 
 
 # Namespaces
+
+
+async def test_the_empty_namespace_is_one_for_all_and_has_no_name(namespaces: Namespaces, net: Links) -> None:
+    first, second = await asyncio.gather(namespaces.empty(), namespaces.empty())
+
+    assert first == second == await namespaces.empty()
+    assert is_namespace(first)
+    assert await namespaces.names() == []
+    assert await net.snapshot(first) == Snapshot()
+
+    namespaces.close()
+    assert not is_namespace(first)
 
 
 async def test_a_new_namespace_is_one_and_has_nothing_but_loopback(
@@ -156,7 +170,7 @@ async def test_a_link_is_found_by_its_mac_address_whatever_it_is_called(
 
     await net.move(None, veth, sandbox, "eth7")
 
-    assert await net.find(sandbox, wanted) == Link("eth7", MAC, 1500, ())
+    assert await net.find(sandbox, wanted) == Link("eth7", MAC, 1500, (), flags=("down",))
     assert await net.find(None, wanted) is None
 
 

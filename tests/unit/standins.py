@@ -230,50 +230,42 @@ class ScriptedHandover(Handover):
 
 
 class NoNamespaces(Namespaces):
-    """Staging namespaces that are paths and nothing more."""
+    """An empty namespace that is a path and nothing more."""
 
     def __init__(self) -> None:
         """Nothing is made."""
 
-    async def create(self, name: str) -> Path:
-        return Path("/staging") / name
-
-    async def remove(self, _name: str) -> None:
-        """There is nothing to remove."""
+    async def empty(self) -> Path:
+        return Path("/empty")
 
 
 class SlowNamespaces(NoNamespaces):
-    """Those whose making waits until a test lets it end."""
+    """One whose making waits until a test lets it end."""
 
     def __init__(self) -> None:
         self.started, self.gate = asyncio.Event(), asyncio.Event()
 
-    async def create(self, name: str) -> Path:
+    async def empty(self) -> Path:
         self.started.set()
         await self.gate.wait()
-        return await super().create(name)
+        return await super().empty()
 
 
-class HostLinks(Links):
-    """The host's links and routes as a test says."""
+class SeenLinks(Links):
+    """Links and routes as a test says, in any namespace."""
 
     def __init__(self) -> None:
-        self.host = Snapshot()
-        self.in_sandbox: frozenset[str] = frozenset()
-        """The names of the links in any sandbox."""
+        self.seen = Snapshot()
         self.removed: list[Route] = []
         self.altnames: list[str] = []
         """Further names that were given, and with a `-` those that were taken."""
         self.refuses_altnames = False
 
     async def snapshot(self, _namespace: Path) -> Snapshot:
-        return self.host
+        return self.seen
 
     async def outline(self, _namespace: Path | None) -> Snapshot:
-        return self.host
-
-    async def names(self, _namespace: Path) -> frozenset[str]:
-        return self.in_sandbox
+        return self.seen
 
     async def add_altname(self, _namespace: Path, name: str, altname: str) -> None:
         if self.refuses_altnames:
@@ -324,9 +316,9 @@ def drivers_of(
         resolver=Resolver(engine, logical_networks, cluster, 2.0),
         handover=handover,
         reservations=Reservations(store, runtime, NoNamespaces()),
-        links=links or HostLinks(),
+        links=links or SeenLinks(),
         replays=replays or NotedReplays(),
-        leases=Leases(store, runtime, HostLinks()),
+        leases=Leases(store, runtime, SeenLinks()),
         ports=ports or HostPorts(),
         name="cni",
     )

@@ -32,8 +32,8 @@ from tests.unit.standins import (
     ENDPOINT_ID,
     NETWORK_ID,
     EngineStandIn,
-    HostLinks,
     ScriptedHandover,
+    SeenLinks,
     drivers_of,
 )
 
@@ -66,8 +66,8 @@ def conflists(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def links() -> HostLinks:
-    return HostLinks()
+def links() -> SeenLinks:
+    return SeenLinks()
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def pair(  # noqa: PLR0917 - fixtures
     docker: EngineStandIn,
     conflists: Path,
     plugins: ScriptedPlugins,
-    links: HostLinks,
+    links: SeenLinks,
     leases: Leases,  # noqa: ARG001 - its plugin has to be there
 ) -> tuple[Driver, IpamDriver]:
     handover = ScriptedHandover(store)
@@ -233,9 +233,9 @@ async def test_a_pool_that_cannot_be_is_refused(
 
 
 async def test_a_subnet_that_is_in_use_is_refused_with_the_option_that_takes_it_all_the_same(
-    ipam: IpamDriver, links: HostLinks
+    ipam: IpamDriver, links: SeenLinks
 ) -> None:
-    links.host = Snapshot((), (Route("10.1.0.0/16", "", "docker0", by_kernel=True),))
+    links.seen = Snapshot((), (Route("10.1.0.0/16", "", "docker0", by_kernel=True),))
 
     with pytest.raises(InvalidRequestError) as refusal:
         await ipam.request_pool(pool_request())
@@ -248,9 +248,9 @@ async def test_a_subnet_that_is_in_use_is_refused_with_the_option_that_takes_it_
 
 
 async def test_routes_that_lead_elsewhere_are_no_use_of_the_subnet(
-    ipam: IpamDriver, links: HostLinks
+    ipam: IpamDriver, links: SeenLinks
 ) -> None:
-    links.host = Snapshot(
+    links.seen = Snapshot(
         (),
         (
             Route("0.0.0.0/0", "192.0.2.1", "eth0", by_kernel=False),

@@ -17,7 +17,7 @@ from shim.store import Store
 from shim.translate import host_link_name
 from tests.unit.cni.scripted import ScriptedPlugins
 from tests.unit.leases import HOST_LOCAL, conflist
-from tests.unit.standins import ENDPOINT_ID, LINK, HostLinks, endpoint
+from tests.unit.standins import ENDPOINT_ID, LINK, SeenLinks, endpoint
 
 LIVE = "/proc/self/ns/net"
 OWN = host_link_name(ENDPOINT_ID)
@@ -72,12 +72,12 @@ def daemon(plugins: ScriptedPlugins, tmp_path: Path) -> Daemon:
 
 
 @pytest.fixture
-def links() -> HostLinks:
-    return HostLinks()
+def links() -> SeenLinks:
+    return SeenLinks()
 
 
 @pytest.fixture
-async def leases(store: Store, plugins: ScriptedPlugins, links: HostLinks) -> Leases:
+async def leases(store: Store, plugins: ScriptedPlugins, links: SeenLinks) -> Leases:
     await store.save_endpoint(RECORD)
     runtime = Runtime(Exec(lambda *_: None), [plugins.folder], add_deadline=10.0, delete_deadline=10.0)
     return Leases(store, runtime, links)
@@ -91,7 +91,7 @@ async def noted(store: Store) -> str:
 
 @pytest.mark.parametrize("name", ["eth0", "eth1"])
 async def test_a_lease_is_kept_in_the_sandbox_for_the_client_that_the_server_knows(
-    leases: Leases, daemon: Daemon, links: HostLinks, store: Store, name: str
+    leases: Leases, daemon: Daemon, links: SeenLinks, store: Store, name: str
 ) -> None:
     assert await leases.follow(RECORD, replace(LINK, name=name)) == KEPT
 
@@ -101,7 +101,7 @@ async def test_a_lease_is_kept_in_the_sandbox_for_the_client_that_the_server_kno
 
 
 async def test_a_link_that_has_the_name_of_add_needs_no_other(
-    leases: Leases, daemon: Daemon, links: HostLinks
+    leases: Leases, daemon: Daemon, links: SeenLinks
 ) -> None:
     assert await leases.follow(RECORD, replace(LINK, name=OWN)) == KEPT
 
@@ -110,7 +110,7 @@ async def test_a_link_that_has_the_name_of_add_needs_no_other(
 
 
 async def test_without_further_names_the_lease_is_taken_under_the_links_own(
-    leases: Leases, daemon: Daemon, links: HostLinks, store: Store
+    leases: Leases, daemon: Daemon, links: SeenLinks, store: Store
 ) -> None:
     links.refuses_altnames = True
 
@@ -133,7 +133,7 @@ async def test_another_address_is_given_back_and_the_loss_is_told(
 
 
 async def test_a_server_that_does_not_answer_costs_the_renewal_alone(
-    leases: Leases, daemon: Daemon, plugins: ScriptedPlugins, links: HostLinks
+    leases: Leases, daemon: Daemon, plugins: ScriptedPlugins, links: SeenLinks
 ) -> None:
     daemon.answers(plugins, "", first="false")
 

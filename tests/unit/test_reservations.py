@@ -168,8 +168,8 @@ async def test_a_kernel_that_refuses_leaves_nothing(
     store: Store, plugins: ScriptedPlugins, leases: Leases
 ) -> None:
     class NoRoom(NoNamespaces):
-        async def create(self, name: str) -> Any:
-            raise KernelError(f"cannot make {name}")
+        async def empty(self) -> Any:
+            raise KernelError("cannot make an empty network namespace")
 
     with pytest.raises(KernelError):
         await Reservations(store, runtime(plugins), NoRoom()).take(WEB)

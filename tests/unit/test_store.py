@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -228,8 +228,22 @@ async def test_what_was_saved_is_on_disk_before_the_journal_is_closed(store: Sto
     assert await reopened(tmp_path) == ([], [ENDPOINT])
 
 
-async def test_each_commit_is_synced_to_disk(store: Store) -> None:
-    assert await store._query("PRAGMA synchronous") == [(2,)]
+@pytest.mark.parametrize(
+    ("write", "synchronous"),
+    [
+        (lambda store: store.save_network(NETWORK), 2),
+        (lambda store: store.save_endpoint(ENDPOINT), 2),
+        (lambda store: store.save_endpoint(ENDPOINT, durable=False), 1),
+        (lambda store: store.delete_endpoint(ENDPOINT.id), 1),
+    ],
+    ids=["network", "before ADD", "after ADD", "removal"],
+)
+async def test_a_commit_is_on_disk_at_once_if_what_it_says_may_outlive_the_machine(
+    store: Store, write: Callable[[Store], Awaitable[None]], synchronous: int
+) -> None:
+    await write(store)
+
+    assert await store._query("PRAGMA synchronous") == [(synchronous,)]
     assert await store._query("PRAGMA journal_mode") == [("wal",)]
 
 
