@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +16,6 @@ from shim.net.thread import NetlinkThread, inside, open_descriptor
 _T = TypeVar("_T")
 
 _HOST = Path("/proc/self/ns/net")
-_LOOPBACK = 0x8  # IFF_LOOPBACK
 
 
 class Links:
@@ -53,19 +52,7 @@ class Links:
         Where several links bear that MAC address, the one with an address of `wanted` is meant, or the
         one with its name.
         """
-        return await self._run(
-            f"look for {wanted.name} in {_shown(namespace)}",
-            namespace,
-            lambda route: _same(wanted, _links(route).values()),
-        )
-
-    async def names(self, namespace: Path) -> frozenset[str]:
-        """The names of all links, except the loopback one."""
-        return await self._run(
-            f"list the links of {_shown(namespace)}",
-            namespace,
-            lambda route: frozenset(link.name for link in _links(route).values()),
-        )
+        return _same(wanted, (await self.outline(namespace)).links)
 
     async def remove_routes(self, namespace: Path, routes: Sequence[Route]) -> None:
         """Remove routes of the main table."""
@@ -150,26 +137,6 @@ class Links:
         if namespace is None:
             return await self._thread.run(what, work)
         return await self._thread.run(what, lambda: inside(namespace, work))
-
-
-def _links(route: IPRoute) -> dict[int, Link]:
-    """All links by their index, except the loopback one."""
-    addresses: dict[int, list[str]] = {}
-    for message in route.get_addr():
-        # IFA_LOCAL is the link's own address, IFA_ADDRESS the peer's on a point-to-point link
-        address = message.get("local") or message.get("address")
-        if not (ip_address(address).version == 6 and ip_address(address).is_link_local):  # noqa: PLR2004 - IPv6
-            addresses.setdefault(message["index"], []).append(f"{address}/{message['prefixlen']}")
-    return {
-        message["index"]: Link(
-            name=message.get("ifname"),
-            mac=message.get("address") or "",
-            mtu=message.get("mtu"),
-            addresses=tuple(addresses.get(message["index"], ())),
-        )
-        for message in route.get_links()
-        if not message["flags"] & _LOOPBACK
-    }
 
 
 def _same(wanted: Link, links: Iterable[Link]) -> Link | None:

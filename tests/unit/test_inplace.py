@@ -9,23 +9,29 @@ from shim.engine import Engine
 from shim.errors import ConflictError
 from shim.inplace import InPlace
 from shim.model import EndpointState, Mode
-from tests.unit.standins import ENDPOINT_ID, NETWORK_ID, EngineStandIn, HostLinks, endpoint
+from shim.net.snapshot import Link, Snapshot
+from tests.unit.standins import ENDPOINT_ID, NETWORK_ID, EngineStandIn, SeenLinks, endpoint
 
 LIVE = "/proc/self/ns/net"
 PLANNED = endpoint(EndpointState.PLANNED, ifname="", mode=Mode.INPLACE)
 
 
 @pytest.fixture
-def links() -> HostLinks:
-    return HostLinks()
+def links() -> SeenLinks:
+    return SeenLinks()
 
 
 @pytest.fixture
-def in_place(docker: EngineStandIn, links: HostLinks) -> InPlace:
+def in_place(docker: EngineStandIn, links: SeenLinks) -> InPlace:
     """An engine that lists the endpoint as that of container "shop", which is on network "web" alone."""
     docker.add(NETWORK_ID, "web", {ENDPOINT_ID: "shop"})
     docker.run("c" * 64, "shop", "web")
     return InPlace(Engine(docker.socket, 2.0), links)
+
+
+def having(*names: str) -> Snapshot:
+    """A namespace with links of those names."""
+    return Snapshot(links=tuple(Link(name, "", 1500, ()) for name in names))
 
 
 async def test_the_chain_runs_in_a_sandbox_that_is_a_namespace(in_place: InPlace) -> None:
@@ -48,15 +54,15 @@ async def test_a_sandbox_that_is_no_namespace_yet_gets_its_link_by_handover_whic
 
 @pytest.mark.parametrize("names", [{"eth0"}, {"eth1"}, {"lan0"}])
 async def test_beside_other_links_a_name_is_taken_that_the_engine_gives_to_none(
-    in_place: InPlace, links: HostLinks, names: set[str]
+    in_place: InPlace, links: SeenLinks, names: set[str]
 ) -> None:
-    links.in_sandbox = frozenset(names)
+    links.seen = having(*names)
 
     assert (await in_place.prepare(PLANNED, LIVE)).ifname == "net1"
 
 
-async def test_a_name_that_is_taken_is_not_taken_again(in_place: InPlace, links: HostLinks) -> None:
-    links.in_sandbox = frozenset({"net1", "net2", "net4"})
+async def test_a_name_that_is_taken_is_not_taken_again(in_place: InPlace, links: SeenLinks) -> None:
+    links.seen = having("net1", "net2", "net4")
 
     assert (await in_place.prepare(PLANNED, LIVE)).ifname == "net3"
 
@@ -77,16 +83,16 @@ async def test_while_the_engine_says_nothing_an_empty_sandbox_counts_as_one_with
     assert (await in_place.prepare(PLANNED, LIVE)).ifname == "eth0"
 
 
-async def test_a_name_that_was_asked_for_is_taken(in_place: InPlace, links: HostLinks) -> None:
-    links.in_sandbox = frozenset({"eth0"})
+async def test_a_name_that_was_asked_for_is_taken(in_place: InPlace, links: SeenLinks) -> None:
+    links.seen = having("eth0")
 
     assert (await in_place.prepare(replace(PLANNED, ifname="lan7"), LIVE)).ifname == "lan7"
 
 
 async def test_a_name_that_another_link_has_is_refused_before_a_plugin_could_touch_that_link(
-    in_place: InPlace, links: HostLinks
+    in_place: InPlace, links: SeenLinks
 ) -> None:
-    links.in_sandbox = frozenset({"eth0"})
+    links.seen = having("eth0")
 
     with pytest.raises(ConflictError, match=r"network web: the container has a link eth0 already"):
         await in_place.prepare(replace(PLANNED, ifname="eth0"), LIVE)
