@@ -103,7 +103,8 @@ class Handover:
     async def release(self, endpoint: Endpoint) -> None:
         """Put the link into the host's namespace, where the engine looks for it.
 
-        That ends the staging, unless further links are there, which go into the sandbox directly.
+        The staging namespace stays until the engine is through (`end_staging`): further links go from there
+        into the sandbox, and while the kernel ends it the engine's own move would wait.
         """
         name = host_link_name(endpoint.id)
         try:
@@ -111,8 +112,6 @@ class Handover:
         except KernelError:
             if not await self._links.exists(None, name):  # moved before, when this was tried already
                 raise
-        if len(attached.snapshot(endpoint).links) <= 1:
-            await self.end_staging(endpoint)
 
     async def end_staging(self, endpoint: Endpoint) -> None:
         """Remove the staging namespace; harmless when there is none."""

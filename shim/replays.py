@@ -166,7 +166,7 @@ class Replays:
         await self._handover.end_staging(endpoint)
         present = await self._store.endpoint(endpoint.id)
         if present is not None and present.state is EndpointState.JOINED:
-            await self._store.save_endpoint(replace(present, replayed=done.to_json()))
+            await self._store.save_endpoint(replace(present, replayed=done.to_json()), durable=False)
 
 
 def is_due(endpoint: Endpoint) -> bool:

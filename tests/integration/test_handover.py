@@ -1,5 +1,6 @@
 """The driver with real plugins and a real kernel; the tests play the engine, as libnetwork moves links."""
 
+import asyncio
 import json
 import os
 import socket
@@ -176,7 +177,6 @@ async def test_del_in_the_live_sandbox_leaves_nothing(host: Host, sandbox: Path,
     await host.join(sandbox, reply)
     assert addresses(links(sandbox)["eth0"]) == [reply.address, reply.address_ipv6]
     assert host.footprint() != before
-    assert await host.namespaces.names() == []
 
     await host.driver.leave(ABOUT)
 
@@ -184,6 +184,17 @@ async def test_del_in_the_live_sandbox_leaves_nothing(host: Host, sandbox: Path,
     assert await host.state() is EndpointState.LEFT
     await host.driver.delete_endpoint(ABOUT)
     assert await host.holds_only(before)
+
+
+async def test_the_staging_namespace_ends_once_the_link_is_in_the_sandbox(host: Host, sandbox: Path) -> None:
+    await host.join(sandbox, await host.create())
+    assert await host.namespaces.names() == [ENDPOINT_ID]
+
+    await host.driver.endpoint_oper_info(ABOUT)
+
+    async with asyncio.timeout(10):
+        while await host.namespaces.names():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.05)
 
 
 async def test_the_container_reaches_its_gateway(host: Host, sandbox: Path, before: Footprint) -> None:
