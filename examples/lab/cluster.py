@@ -28,8 +28,8 @@ _PATIENCE = 30.0
 
 _BRIDGE = "lan0"
 _BRIDGE_MAC = "02:00:c0:00:02:01"
-"""Its own: a bridge without one takes that of a port, and another when that leaves, which its neighbours learn
-of a minute later."""
+"""Its own: a bridge without one takes that of a port, and another when that leaves, and its neighbours may
+learn of it a minute later."""
 _ETCD = "etcd"
 _API_SERVER = "kube-apiserver"
 

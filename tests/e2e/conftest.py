@@ -57,11 +57,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _ByEngine(LoadScopeScheduling):
-    """All tests of one engine run in one process when there are several."""
+    """All tests of one engine run in one process when there are several, and so do the others of a file."""
 
     def _split_scope(self, nodeid: str) -> str:
         engine = _ENGINE.search(nodeid)
-        return engine[1] if engine else nodeid
+        return engine[1] if engine else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByEngine:

@@ -40,9 +40,7 @@ def clean(cluster: Cluster) -> Iterator[None]:
         cluster.start_etcd()
     if not cluster.is_running("kube-apiserver"):
         cluster.start_api_server()
-    for kind in ("dnet", "net-attach-def"):
-        cluster.kubectl("delete", kind, "--all", "--all-namespaces")
-    cluster.kubectl("delete", "lease", "--all", "--namespace", "cnm-cni")
+    cluster.kubectl("delete", "dnet,net-attach-def,lease", "--all", "--all-namespaces")
 
 
 @pytest.fixture
