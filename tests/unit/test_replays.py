@@ -20,7 +20,7 @@ from shim.replays import Replays
 from shim.store import Store
 from tests.unit.cni.scripted import ADD_ANSWER, ScriptedPlugins
 from tests.unit.leases import conflist
-from tests.unit.standins import LINK, SNAPSHOT, HostLinks, ScriptedHandover, endpoint
+from tests.unit.standins import LINK, SNAPSHOT, ScriptedHandover, SeenLinks, endpoint
 
 LIVE = "/proc/self/ns/net"
 JOINED = endpoint(EndpointState.JOINED, sandbox_key=LIVE)
@@ -69,9 +69,9 @@ def kernel() -> ScriptedKernel:
 
 
 @pytest.fixture
-def links() -> HostLinks:
-    links = HostLinks()
-    links.host = SNAPSHOT
+def links() -> SeenLinks:
+    links = SeenLinks()
+    links.seen = SNAPSHOT
     return links
 
 
@@ -79,7 +79,7 @@ def links() -> HostLinks:
 async def replays(
     store: Store,
     handover: ScriptedHandover,
-    links: HostLinks,
+    links: SeenLinks,
     kernel: ScriptedKernel,
     plugins: ScriptedPlugins,
 ) -> AsyncIterator[Replays]:
@@ -146,11 +146,11 @@ async def test_further_links_go_into_the_sandbox_first_and_their_names_are_known
 
 @pytest.mark.parametrize("has_default", [True, False])
 async def test_further_default_routes_follow_the_engines_choice(
-    replays: Replays, kernel: ScriptedKernel, links: HostLinks, *, has_default: bool
+    replays: Replays, kernel: ScriptedKernel, links: SeenLinks, *, has_default: bool
 ) -> None:
     first = SNAPSHOT.routes[-1]
     snapshot = replace(SNAPSHOT, routes=(*SNAPSHOT.routes, replace(first, gateway="10.1.0.9", metric=200)))
-    links.host = SNAPSHOT if has_default else replace(SNAPSHOT, routes=())
+    links.seen = SNAPSHOT if has_default else replace(SNAPSHOT, routes=())
 
     await replays.replay(replace(JOINED, snapshot=snapshot.to_json()))
 
@@ -162,12 +162,12 @@ async def test_a_sandbox_that_comes_later_is_waited_for_until_the_engine_is_thro
     store: Store,
     handover: ScriptedHandover,
     kernel: ScriptedKernel,
-    links: HostLinks,
+    links: SeenLinks,
     tmp_path: Path,
 ) -> None:
     sandbox = tmp_path / "sandbox"
     handover.found = None
-    links.host = Snapshot()
+    links.seen = Snapshot()
     early = Replayed(replayed=("sysctl net.core.somaxconn = 999",), lost=(("link eth0", "it is not there"),))
     of_link = Replayed(replayed=("sysctl net.ipv4.conf.eth0.arp_notify = 1",))
     first = Replayed(carried=("link eth0",), lost=(("route 10.9.0.0/16", "Network is down"),))
@@ -182,7 +182,7 @@ async def test_a_sandbox_that_comes_later_is_waited_for_until_the_engine_is_thro
     sandbox.symlink_to(LIVE)
     await asyncio.sleep(0.05)
     assert kernel.names == [{}]
-    links.host = SNAPSHOT
+    links.seen = SNAPSHOT
 
     assert await until_noted(store) == Replayed(
         carried=("link eth0",), replayed=(*early.replayed, *of_link.replayed, "route 10.9.0.0/16")
@@ -191,28 +191,28 @@ async def test_a_sandbox_that_comes_later_is_waited_for_until_the_engine_is_thro
 
 
 async def test_while_the_engine_is_at_work_on_the_link_nothing_is_put_in_its_way(
-    replays: Replays, store: Store, handover: ScriptedHandover, kernel: ScriptedKernel, links: HostLinks
+    replays: Replays, store: Store, handover: ScriptedHandover, kernel: ScriptedKernel, links: SeenLinks
 ) -> None:
     handover.found = None
-    links.host = Snapshot(links=(replace(LINK, flags=("down",)),))
+    links.seen = Snapshot(links=(replace(LINK, flags=("down",)),))
     await replays.replay(JOINED)
     await asyncio.sleep(0.05)
     assert kernel.names == [{}, {"eth0": "eth0"}]  # sysctls are in nobody's way
 
-    links.host = SNAPSHOT
+    links.seen = SNAPSHOT
 
     assert await until_noted(store) == DONE
 
 
 async def test_an_endpoint_that_leaves_is_waited_for_no_longer(
-    replays: Replays, store: Store, handover: ScriptedHandover, links: HostLinks
+    replays: Replays, store: Store, handover: ScriptedHandover, links: SeenLinks
 ) -> None:
     handover.found = None
-    links.host = Snapshot()
+    links.seen = Snapshot()
     await replays.replay(JOINED)
 
     await replays.cancel(JOINED.id)
-    links.host = SNAPSHOT
+    links.seen = SNAPSHOT
     await asyncio.sleep(0.05)
 
     assert await noted(store) is None
