@@ -97,7 +97,7 @@ class Admission:
                     boot_id=boot_id(),
                     created_at=time.time(),
                 )
-                await self._store.save_endpoint(endpoint)
+                await self._store.save_endpoint(endpoint, durable=endpoint.state is EndpointState.ADDING)
         except BaseException:
             self._host_ports.release(request.endpoint_id)
             await self._reservations.drop([item.id for item in held])
