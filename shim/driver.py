@@ -271,9 +271,8 @@ class Driver:
             else:
                 await self._forget_after_failure(endpoint)
             raise
-        await self._store.save_endpoint(
-            endpoint, durable=False
-        )  # from here on, what undoes it needs the result
+        # From here on, what undoes it needs the result.
+        await self._store.save_endpoint(endpoint, durable=False)
         try:
             _check(endpoint)
             endpoint = await self._handover.snapshot(endpoint)
