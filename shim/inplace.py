@@ -4,7 +4,6 @@ It needs a sandbox that is a namespace by then: `docker run` has one on engines 
 connect` to a running container on all.
 """
 
-import asyncio
 import itertools
 import logging
 from collections.abc import Collection, Sequence
@@ -42,16 +41,13 @@ class InPlace:
                 endpoint.id[:12],
             )
             return replace(endpoint, mode=Mode.HANDOVER, ifname=endpoint.ifname or IFNAME)
-        seen, is_only_network = await asyncio.gather(
-            self._links.outline(sandbox), self._is_only_network(endpoint)
-        )
-        names = {link.name for link in seen.links}
+        names = {link.name for link in (await self._links.outline(sandbox)).links}
         if endpoint.ifname in names:  # after a failing ADD, DEL would remove that one
             raise ConflictError(
                 f"network {endpoint.conflist['name']}: the container has a link {endpoint.ifname} already",
                 cure=f"choose another name with {IFNAME_OPTION}, or leave it out",
             )
-        ifname = endpoint.ifname or _name(names, is_only_network=is_only_network)
+        ifname = endpoint.ifname or await self._name(endpoint, names)
         return replace(endpoint, netns=sandbox_key, sandbox_key=sandbox_key, ifname=ifname)
 
     async def leave_to_engine(self, endpoint: Endpoint, routes: Sequence[Route]) -> None:
@@ -61,21 +57,20 @@ class InPlace:
         """
         await self._links.remove_routes(Path(endpoint.netns), routes)
 
-    async def _is_only_network(self, endpoint: Endpoint) -> bool:
-        """Whether the container has no further networks, as far as the engine says."""
+    async def _name(self, endpoint: Endpoint, names: Collection[str]) -> str:
+        """`eth0` for a container's only network; else a name that the engine gives to none of its links.
+
+        The engine counts its own links alone, and would take `eth0` once more.
+        """
+        if not names and not await self._has_other_networks(endpoint):
+            return IFNAME
+        return next(name for number in itertools.count(1) if (name := f"net{number}") not in names)
+
+    async def _has_other_networks(self, endpoint: Endpoint) -> bool:
+        """Whether the engine says that the container has further networks; as it starts it says nothing."""
         try:
             docker = await self._engine.network(endpoint.network_id)
             container = await self._engine.container(docker.containers[endpoint.id])
         except (ShimError, KeyError):
-            return True
-        return len(container.networks) <= 1
-
-
-def _name(names: Collection[str], *, is_only_network: bool) -> str:
-    """`eth0` for a container's only network; else a name that the engine gives to none of its links.
-
-    The engine counts its own links alone, and would take `eth0` once more.
-    """
-    if not names and is_only_network:
-        return IFNAME
-    return next(name for number in itertools.count(1) if (name := f"net{number}") not in names)
+            return False
+        return len(container.networks) > 1

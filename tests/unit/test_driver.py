@@ -825,6 +825,43 @@ async def test_a_removal_of_what_was_seen_spares_an_endpoint_that_was_used_since
 # The journal, and the calls with nothing to do
 
 
+@pytest.fixture
+def durable(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[EndpointState]:
+    """The states of the endpoint whose record was on disk before the driver went on."""
+    states: list[EndpointState] = []
+    save = store.save_endpoint
+
+    async def noting(item: Endpoint, *, durable: bool = True) -> None:
+        states.extend([item.state] * durable)
+        await save(item, durable=durable)
+
+    monkeypatch.setattr(store, "save_endpoint", noting)
+    return states
+
+
+@pytest.mark.usefixtures("network")
+async def test_the_disk_is_waited_for_before_add_and_at_no_other_step(
+    driver: Driver, durable: list[EndpointState]
+) -> None:
+    await driver.create_endpoint(creation())
+    await driver.join(joining())
+    await driver.delete_endpoint(ABOUT)
+
+    assert durable == [EndpointState.ADDING]
+
+
+@pytest.mark.usefixtures("with_identity")
+async def test_the_disk_is_waited_for_at_join_where_add_waits_for_that(
+    with_ipam: Driver, durable: list[EndpointState]
+) -> None:
+    await with_ipam.create_endpoint(creation())
+    assert durable == []
+
+    await with_ipam.join(joining())
+
+    assert durable == [EndpointState.ADDING]
+
+
 @pytest.mark.usefixtures("network")
 async def test_every_intent_is_in_the_journal_before_the_action_starts(
     driver: Driver, handover: ScriptedHandover
