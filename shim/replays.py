@@ -17,6 +17,7 @@ from shim.errors import ShimError
 from shim.handover import Handover
 from shim.leases import Leases
 from shim.model import Endpoint, EndpointID, EndpointState, Mode
+from shim.net.changes import Changed
 from shim.net.links import Links
 from shim.net.namespaces import is_namespace
 from shim.net.replay import Replay, Replayed
@@ -25,8 +26,6 @@ from shim.store import Store
 
 _log = logging.getLogger(__name__)
 
-_LOOK = 0.001
-"""Seconds between two looks whether the sandbox is there, and the link in it."""
 _PATIENCE = 120.0
 """Seconds until a container that does not come is given up."""
 _AGAIN = (0.01, 0.1)
@@ -83,12 +82,11 @@ class Replays:
     async def _when_it_comes(self, endpoint: Endpoint) -> None:
         try:
             async with asyncio.timeout(_PATIENCE):
-                sandbox = Path(endpoint.sandbox_key)
-                while not is_namespace(sandbox):  # noqa: ASYNC110 - nobody tells when it is
-                    await asyncio.sleep(_LOOK)
-                early = await self._early(endpoint)
-                while (found := await self._arrived(endpoint)) is None:  # noqa: ASYNC110 - nor when that is
-                    await asyncio.sleep(_LOOK)
+                await self._links.appeared(Path(endpoint.sandbox_key))
+                async with self._links.watch(Path(endpoint.sandbox_key)) as changed:
+                    early = await self._early(endpoint, changed)
+                    while (found := await self._arrived(endpoint)) is None:
+                        await changed()
                 done = _then(early, await self._put_back(endpoint, found))
                 for pause in _AGAIN:
                     await asyncio.sleep(pause)
@@ -99,13 +97,13 @@ class Replays:
                 "endpoint %s: nothing is put back: %s", endpoint.id[:12], str(error) or "it never came"
             )
 
-    async def _early(self, endpoint: Endpoint) -> Replayed:
+    async def _early(self, endpoint: Endpoint, changed: Changed) -> Replayed:
         """What can be set before the engine is through: what needs no link, then the sysctls of the link."""
         snapshot, sandbox = attached.snapshot(endpoint), Path(endpoint.sandbox_key)
         without_links = Snapshot(rules=snapshot.rules, sysctls=snapshot.sysctls, netfilter=snapshot.netfilter)
         early = await self._kernel.replay(sandbox, without_links, {}, default_route=False)
-        while not (link := self._own(endpoint, await self._links.outline(sandbox))):  # noqa: ASYNC110 - as below
-            await asyncio.sleep(_LOOK)
+        while not (link := self._own(endpoint, await self._links.outline(sandbox))):
+            await changed()
         of_link = Snapshot(sysctls=snapshot.sysctls)
         later = await self._kernel.replay(sandbox, of_link, {endpoint.ifname: link.name}, default_route=False)
         return _then(early, later)

@@ -1,14 +1,17 @@
 """Links: seen, moved between namespaces, put back as they were, and stood in for."""
 
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import TypeVar
 
 from pyroute2 import IPRoute
 
-from shim.net import devices, fresh, reading
+from shim.net import changes, devices, fresh, reading
+from shim.net.changes import Changed
+from shim.net.namespaces import is_namespace
 from shim.net.netlink import Netlink
 from shim.net.snapshot import MAIN_TABLE, Link, Route, Snapshot
 from shim.net.thread import NetlinkThread, inside, open_descriptor
@@ -45,6 +48,23 @@ class Links:
     async def prepare(self) -> None:
         """Look at what a new namespace has, so that the first snapshot need not."""
         await self._thread.run("look at a new network namespace", fresh.namespace)
+
+    async def appeared(self, namespace: Path) -> None:
+        """Wait until there is a namespace at that path."""
+        with changes.of_mounts() as changed:
+            while not is_namespace(namespace):
+                await changed()
+
+    @asynccontextmanager
+    async def watch(self, namespace: Path) -> AsyncIterator[Changed]:
+        """What waits for changes of the namespace's links, addresses and routes, within the block."""
+        with (
+            await self._thread.run(
+                f"listen for changes in {_shown(namespace)}", lambda: changes.listener(namespace)
+            ) as listener,
+            changes.of_links(listener) as changed,
+        ):
+            yield changed
 
     async def find(self, namespace: Path | None, wanted: Link) -> Link | None:
         """The link that was `wanted` before it was moved and renamed, known by its MAC address.

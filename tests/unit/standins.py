@@ -3,8 +3,10 @@
 import asyncio
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ from shim.kube.objects import Binding, Resource
 from shim.leases import Leases
 from shim.logical import LogicalNetworks
 from shim.model import Definition, Endpoint, EndpointID, EndpointState, NetworkID
+from shim.net.changes import Changed
 from shim.net.links import Links
 from shim.net.namespaces import Namespaces
 from shim.net.snapshot import Link, Route, Snapshot
@@ -266,6 +269,10 @@ class SeenLinks(Links):
 
     async def outline(self, _namespace: Path | None) -> Snapshot:
         return self.seen
+
+    @asynccontextmanager
+    async def watch(self, _namespace: Path) -> AsyncIterator[Changed]:
+        yield partial(asyncio.sleep, 0.001)
 
     async def add_altname(self, _namespace: Path, name: str, altname: str) -> None:
         if self.refuses_altnames:
