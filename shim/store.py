@@ -1,5 +1,8 @@
 """The journal: what the shim knows of networks and endpoints, durable in one sqlite file.
 
+The daemon, which alone writes it, reads it once and then knows what it says: every call needs some of that,
+and some calls a little of every endpoint.
+
 An endpoint's state is written before an action (the intent) and after it (the outcome), each in a
 transaction that outlives the shim when the call returns. What must outlive the machine too is on disk by
 then; the rest is about what dies with the machine, and follows with the next such transaction, which saves
@@ -9,12 +12,12 @@ a container half a dozen waits for the disk. The only importer of sqlite3.
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from shim.errors import ShimError
 from shim.model import (
@@ -49,6 +52,16 @@ class StoreError(ShimError):
     """The journal cannot be read or written."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Table(Generic[_T]):
+    """A table of the journal, and what the daemon knows of it."""
+
+    name: str
+    parse: Callable[[str], _T]
+    records: dict[str, _T] = field(default_factory=dict)
+    """By ID, oldest first."""
+
+
 class Store:
     """The journal in `folder`. Every call runs in one thread of its own and may raise `StoreError`.
 
@@ -64,6 +77,9 @@ class Store:
         self._changed = changed
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._connection: sqlite3.Connection | None = None
+        self._networks = _Table("networks", _network)
+        self._endpoints = _Table("endpoints", _endpoint)
+        self._reservations = _Table("reservations", _reservation)
 
     async def open(self) -> None:
         """Open the file, and make it first unless reading only."""
@@ -77,97 +93,120 @@ class Store:
 
     async def networks(self) -> list[Network]:
         """All networks, oldest first."""
-        rows = await self._query("SELECT record FROM networks ORDER BY rowid")
-        return [self._read(_network, record) for (record,) in rows]
+        return list((await self._records(self._networks)).values())
 
     async def network(self, network_id: NetworkID) -> Network | None:
         """The network of that ID."""
-        rows = await self._query("SELECT record FROM networks WHERE id = ?", network_id)
-        return self._read(_network, rows[0][0]) if rows else None
+        return (await self._records(self._networks)).get(network_id)
 
     async def save_network(self, network: Network) -> None:
         """Add or replace a network."""
         await self._write(
-            "INSERT INTO networks VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+            self._networks,
             network.id,
-            json.dumps(asdict(network)),
+            network,
+            "INSERT INTO networks VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET record = ?2",
         )
 
     async def update_network(self, network: Network) -> None:
         """Replace a network; does nothing when it has been removed meanwhile."""
         await self._write(
-            "UPDATE networks SET record = ? WHERE id = ?", json.dumps(asdict(network)), network.id
+            self._networks, network.id, network, "UPDATE networks SET record = ?2 WHERE id = ?1"
         )
 
     async def delete_network(self, network_id: NetworkID) -> None:
         """Remove a network; harmless when there is none."""
-        await self._write("DELETE FROM networks WHERE id = ?", network_id)
+        await self._delete(self._networks, network_id, durable=True)
 
     async def endpoints(self) -> list[Endpoint]:
         """All endpoints, oldest first."""
-        rows = await self._query("SELECT record FROM endpoints ORDER BY rowid")
-        return [self._read(_endpoint, record) for (record,) in rows]
+        return list((await self._records(self._endpoints)).values())
 
     async def endpoint(self, endpoint_id: EndpointID) -> Endpoint | None:
         """The endpoint of that ID."""
-        rows = await self._query("SELECT record FROM endpoints WHERE id = ?", endpoint_id)
-        return self._read(_endpoint, rows[0][0]) if rows else None
+        return (await self._records(self._endpoints)).get(endpoint_id)
 
     async def save_endpoint(self, endpoint: Endpoint, *, durable: bool = True) -> None:
         """Add or replace an endpoint; `durable` before an ADD, whose leases outlive the machine."""
         await self._write(
-            "INSERT INTO endpoints VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (id) DO UPDATE SET state = excluded.state, record = excluded.record",
+            self._endpoints,
             endpoint.id,
+            endpoint,
+            "INSERT INTO endpoints (id, record, network_id, state) VALUES (?1, ?2, ?3, ?4) "
+            "ON CONFLICT (id) DO UPDATE SET record = ?2, state = ?4",
             endpoint.network_id,
             endpoint.state,
-            json.dumps(asdict(endpoint)),
             durable=durable,
         )
 
     async def delete_endpoint(self, endpoint_id: EndpointID) -> None:
         """Remove an endpoint; harmless when there is none."""
-        await self._write("DELETE FROM endpoints WHERE id = ?", endpoint_id, durable=False)
+        await self._delete(self._endpoints, endpoint_id)
 
     async def reservations(self) -> list[Reservation]:
         """All reservations, oldest first."""
-        rows = await self._query("SELECT record FROM reservations ORDER BY rowid")
-        return [self._read(_reservation, record) for (record,) in rows]
+        return list((await self._records(self._reservations)).values())
 
     async def save_reservation(self, reservation: Reservation, *, durable: bool = True) -> None:
         """Add or replace a reservation."""
         await self._write(
-            "INSERT INTO reservations VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+            self._reservations,
             reservation.id,
-            json.dumps(asdict(reservation)),
+            reservation,
+            "INSERT INTO reservations VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET record = ?2",
             durable=durable,
         )
 
     async def delete_reservation(self, reservation_id: str) -> None:
         """Remove a reservation; harmless when there is none."""
-        await self._write("DELETE FROM reservations WHERE id = ?", reservation_id, durable=False)
+        await self._delete(self._reservations, reservation_id)
 
-    async def _query(self, sql: str, *values: str) -> list[Any]:
+    async def _records(self, table: _Table[_T]) -> Mapping[str, _T]:
+        """What is in the table by ID, oldest first; a reader looks anew, since another process writes."""
         connection = self._connection
-        if connection is None:
-            return []
-        return await self._run(lambda: connection.execute(sql, values).fetchall())
+        if self._read_only and connection is not None:
+            return await self._run(lambda: self._read(connection, table))
+        return table.records
 
-    async def _write(self, sql: str, *values: str, durable: bool = True) -> None:
+    async def _write(
+        self, table: _Table[_T], key: str, item: _T, sql: str, *more: str, durable: bool = True
+    ) -> None:
+        record = json.dumps(_members(item), default=_members)
+
+        def write(connection: sqlite3.Connection) -> None:
+            if connection.execute(sql, (key, record, *more)).rowcount:
+                table.records[key] = item
+
+        await self._change(write, durable=durable)
+
+    async def _delete(self, table: _Table[_T], key: str, *, durable: bool = False) -> None:
+        def delete(connection: sqlite3.Connection) -> None:
+            connection.execute(f"DELETE FROM {table.name} WHERE id = ?", (key,))  # noqa: S608 - a name of our own
+            table.records.pop(key, None)
+
+        await self._change(delete, durable=durable)
+
+    async def _change(self, change: Callable[[sqlite3.Connection], None], *, durable: bool) -> None:
+        """Have it changed, on disk and then in memory, both by the thread: callers may be cancelled."""
         connection = self._connection
         if connection is None:
             raise StoreError(f"{self._path}: the journal is not open")
 
-        def write() -> None:
+        def work() -> None:
             connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            connection.execute(sql, values)
+            change(connection)
 
-        await self._run(write)
+        await self._run(work)
         self._changed()
 
-    def _read(self, parse: Callable[[str], _T], record: str) -> _T:
+    def _read(self, connection: sqlite3.Connection, table: _Table[_T]) -> dict[str, _T]:
+        query = f"SELECT id, record FROM {table.name} ORDER BY rowid"  # noqa: S608 - a name of our own
+        with closing(connection.execute(query)) as rows:
+            return {key: self._parsed(table, record) for key, record in rows}
+
+    def _parsed(self, table: _Table[_T], record: str) -> _T:
         try:
-            return parse(record)
+            return table.parse(record)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise StoreError(
                 f"{self._path}: a record cannot be read: {error!r}",
@@ -193,6 +232,9 @@ class Store:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         try:
             self._prepare(connection)
+            tables: Iterable[_Table[Any]] = (self._networks, self._endpoints, self._reservations)
+            for table in tables:
+                table.records.update(self._read(connection, table))
         except BaseException:
             connection.close()
             raise
@@ -211,6 +253,11 @@ class Store:
                 f"known up to {len(_FORMATS)})",
                 cure="start the version that wrote it, stop all containers on its networks, then upgrade",
             )
+
+
+def _members(item: Any) -> dict[str, Any]:
+    """The members of a record, which are JSON already or records themselves."""
+    return {member.name: getattr(item, member.name) for member in fields(item)}
 
 
 def _network(record: str) -> Network:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
@@ -20,6 +21,8 @@ from shim.model import (
     Reservation,
 )
 from shim.store import FILE_NAME, Store, StoreError
+
+T = TypeVar("T")
 
 NETWORK = Network(
     id=NetworkID("a" * 64),
@@ -68,6 +71,41 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await store.close()
 
 
+async def networks(store: Store) -> list[Network]:
+    """Those that the daemon knows, which are those that another process reads."""
+    known = await store.networks()
+    assert known == await read(store, Store.networks)
+    return known
+
+
+async def endpoints(store: Store) -> list[Endpoint]:
+    """The same of endpoints."""
+    known = await store.endpoints()
+    assert known == await read(store, Store.endpoints)
+    return known
+
+
+async def reservations(store: Store) -> list[Reservation]:
+    """The same of reservations."""
+    known = await store.reservations()
+    assert known == await read(store, Store.reservations)
+    return known
+
+
+async def read(store: Store, what: Callable[[Store], Awaitable[list[T]]]) -> list[T]:
+    reader = Store(store._path.parent, read_only=True)
+    await reader.open()
+    try:
+        return await what(reader)
+    finally:
+        await reader.close()
+
+
+def pragma(store: Store, name: str) -> Any:
+    assert store._connection
+    return store._connection.execute(f"PRAGMA {name}").fetchone()
+
+
 async def reopened(folder: Path) -> tuple[list[Network], list[Endpoint]]:
     """What another process would read, once this one is gone."""
     store = Store(folder)
@@ -78,14 +116,27 @@ async def reopened(folder: Path) -> tuple[list[Network], list[Endpoint]]:
         await store.close()
 
 
+async def refused(folder: Path, reading: Callable[[Store], Awaitable[object]]) -> None:
+    """See that neither the daemon takes the journal, nor a reader."""
+    expected = r"a record cannot be read.*\(start the version of the shim that wrote it"
+    daemon, reader = Store(folder), Store(folder, read_only=True)
+    with pytest.raises(StoreError, match=expected):
+        await daemon.open()
+    await reader.open()
+    with pytest.raises(StoreError, match=expected):
+        await reading(reader)
+    for store in (daemon, reader):
+        await store.close()
+
+
 def execute(folder: Path, sql: str, *values: str) -> None:
     with closing(sqlite3.connect(folder / FILE_NAME, isolation_level=None)) as connection:
         connection.execute(sql, values)
 
 
 async def test_a_new_journal_is_empty(store: Store) -> None:
-    assert await store.networks() == []
-    assert await store.endpoints() == []
+    assert await networks(store) == []
+    assert await endpoints(store) == []
     assert await store.network(NETWORK.id) is None
     assert await store.endpoint(ENDPOINT.id) is None
 
@@ -93,6 +144,7 @@ async def test_a_new_journal_is_empty(store: Store) -> None:
 async def test_every_member_of_a_network_comes_back(store: Store) -> None:
     await store.save_network(NETWORK)
 
+    assert await networks(store) == [NETWORK]
     assert await store.network(NETWORK.id) == NETWORK
 
 
@@ -101,10 +153,9 @@ async def test_who_chooses_the_addresses_of_a_network_comes_back(store: Store, i
     network = replace(NETWORK, ipam=ipam, ipv6=True, gateways=("10.89.0.1", "fd00::1"), pool_ids=("a", "b"))
     await store.save_network(network)
 
-    found = await store.network(NETWORK.id)
-    assert found == network
-    assert found is not None
-    assert found.ipam is ipam
+    found = await networks(store)
+    assert found == [network]
+    assert found[0].ipam is ipam
 
 
 async def test_the_definition_of_a_network_comes_back(store: Store) -> None:
@@ -112,28 +163,29 @@ async def test_the_definition_of_a_network_comes_back(store: Store) -> None:
     network = replace(NETWORK, cni_network="team-a/blue", definition=definition)
     await store.save_network(network)
 
-    assert await store.networks() == [network]
+    assert await networks(store) == [network]
 
 
-async def test_a_network_of_a_shim_that_knew_no_kubernetes_is_read(store: Store) -> None:
+@pytest.mark.usefixtures("store")
+async def test_a_network_of_a_shim_that_knew_no_kubernetes_is_read(tmp_path: Path) -> None:
     record = json.dumps(
         {"id": NETWORK.id, "cni_network": "web", "options": {}, "internal": False, "created_at": 1.0}
     )
-    await store._write("INSERT INTO networks VALUES (?, ?)", NETWORK.id, record)
+    execute(tmp_path, "INSERT INTO networks VALUES (?, ?)", NETWORK.id, record)
 
-    assert await store.network(NETWORK.id) == Network(NETWORK.id, "web", created_at=1.0)
+    assert await reopened(tmp_path) == ([Network(NETWORK.id, "web", created_at=1.0)], [])
 
 
 async def test_updating_replaces_a_network_and_brings_none_back(store: Store) -> None:
     await store.save_network(NETWORK)
     changed = replace(NETWORK, cni_network="other")
     await store.update_network(changed)
-    assert await store.networks() == [changed]
+    assert await networks(store) == [changed]
 
     await store.delete_network(NETWORK.id)
     await store.update_network(changed)
 
-    assert await store.networks() == []
+    assert await networks(store) == []
 
 
 async def test_each_change_is_told_once_it_is_on_disk(tmp_path: Path) -> None:
@@ -144,7 +196,7 @@ async def test_each_change_is_told_once_it_is_on_disk(tmp_path: Path) -> None:
     await store.save_endpoint(ENDPOINT)
     assert len(told) == 2
 
-    await store.networks()
+    await networks(store)
     await store.delete_endpoint(ENDPOINT.id)
 
     await store.close()
@@ -154,10 +206,10 @@ async def test_each_change_is_told_once_it_is_on_disk(tmp_path: Path) -> None:
 async def test_every_member_of_an_endpoint_comes_back_with_its_type(store: Store) -> None:
     await store.save_endpoint(ENDPOINT)
 
-    found = await store.endpoint(ENDPOINT.id)
-    assert found == ENDPOINT
-    assert found is not None
-    assert found.state is EndpointState.JOINED
+    found = await endpoints(store)
+    assert found == [ENDPOINT]
+    assert found[0].state is EndpointState.JOINED
+    assert await store.endpoint(ENDPOINT.id) == ENDPOINT
 
 
 async def test_an_endpoint_of_defaults_comes_back(store: Store) -> None:
@@ -165,7 +217,7 @@ async def test_an_endpoint_of_defaults_comes_back(store: Store) -> None:
 
     await store.save_endpoint(endpoint)
 
-    assert await store.endpoint(ENDPOINT.id) == endpoint
+    assert await endpoints(store) == [endpoint]
 
 
 async def test_text_that_is_no_unicode_comes_back(store: Store) -> None:
@@ -173,7 +225,7 @@ async def test_text_that_is_no_unicode_comes_back(store: Store) -> None:
 
     await store.save_network(network)
 
-    assert await store.network(NETWORK.id) == network
+    assert await networks(store) == [network]
 
 
 async def test_saving_again_replaces_and_keeps_the_order(store: Store) -> None:
@@ -184,14 +236,14 @@ async def test_saving_again_replaces_and_keeps_the_order(store: Store) -> None:
 
     await store.save_network(renamed)
 
-    assert await store.networks() == [renamed, second]
+    assert await networks(store) == [renamed, second]
 
 
 async def test_an_endpoints_state_column_follows_its_record(store: Store, tmp_path: Path) -> None:
     await store.save_endpoint(ENDPOINT)
     await store.save_endpoint(replace(ENDPOINT, state=EndpointState.LEAVING))
 
-    assert [endpoint.state for endpoint in await store.endpoints()] == [EndpointState.LEAVING]
+    assert [endpoint.state for endpoint in await endpoints(store)] == [EndpointState.LEAVING]
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         assert connection.execute("SELECT network_id, state FROM endpoints").fetchall() == [
             (NETWORK.id, "leaving")
@@ -208,8 +260,8 @@ async def test_deleting_removes_one_and_is_harmless_twice(store: Store) -> None:
         await store.delete_endpoint(ENDPOINT.id)
         await store.delete_network(NETWORK.id)
 
-    assert await store.endpoints() == [other]
-    assert await store.networks() == []
+    assert await endpoints(store) == [other]
+    assert await networks(store) == []
 
 
 async def test_what_was_saved_outlives_the_process(tmp_path: Path) -> None:
@@ -243,8 +295,8 @@ async def test_a_commit_is_on_disk_at_once_if_what_it_says_may_outlive_the_machi
 ) -> None:
     await write(store)
 
-    assert await store._query("PRAGMA synchronous") == [(synchronous,)]
-    assert await store._query("PRAGMA journal_mode") == [("wal",)]
+    assert pragma(store, "synchronous") == (synchronous,)
+    assert pragma(store, "journal_mode") == ("wal",)
 
 
 async def test_the_state_is_hidden_from_other_users(tmp_path: Path) -> None:
@@ -295,7 +347,7 @@ async def test_a_reader_cannot_write(store: Store, tmp_path: Path) -> None:
         await reader.save_network(NETWORK)
 
     await reader.close()
-    assert await store.networks() == []
+    assert await networks(store) == []
 
 
 async def test_a_reader_finds_a_missing_file_empty_and_does_not_make_it(tmp_path: Path) -> None:
@@ -354,10 +406,9 @@ async def test_a_damaged_page_is_refused(tmp_path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
     damaged = Store(tmp_path)
-    await damaged.open()
 
     with pytest.raises(StoreError, match="malformed"):
-        await damaged.networks()
+        await damaged.open()
 
     await damaged.close()
 
@@ -406,7 +457,7 @@ async def test_a_journal_of_the_first_format_is_upgraded_and_its_records_are_rea
     store = Store(tmp_path)
     await store.open()
     await store.save_reservation(RESERVATION)
-    assert await store.reservations() == [RESERVATION]
+    assert await reservations(store) == [RESERVATION]
     await store.close()
 
 
@@ -418,7 +469,7 @@ async def test_a_reader_reads_a_journal_of_the_first_format_and_leaves_it_so(tmp
 
     assert await reader.networks() == []
 
-    assert await reader._query("PRAGMA user_version") == [(1,)]
+    assert pragma(reader, "user_version") == (1,)
     await reader.close()
 
 
@@ -428,7 +479,7 @@ async def test_a_reader_reads_a_journal_of_the_first_format_and_leaves_it_so(tmp
 async def test_every_member_of_a_reservation_comes_back_with_its_type(store: Store) -> None:
     await store.save_reservation(RESERVATION)
 
-    assert await store.reservations() == [RESERVATION]
+    assert await reservations(store) == [RESERVATION]
 
 
 async def test_a_reservation_of_defaults_comes_back(store: Store) -> None:
@@ -436,7 +487,7 @@ async def test_a_reservation_of_defaults_comes_back(store: Store) -> None:
 
     await store.save_reservation(reservation)
 
-    assert await store.reservations() == [reservation]
+    assert await reservations(store) == [reservation]
 
 
 async def test_a_reservation_is_replaced_in_its_place_and_removed_for_good(store: Store) -> None:
@@ -445,22 +496,20 @@ async def test_a_reservation_is_replaced_in_its_place_and_removed_for_good(store
     await store.save_reservation(other)
     changed = replace(RESERVATION, held={}, network_id="")
     await store.save_reservation(changed)
-    assert await store.reservations() == [changed, other]
+    assert await reservations(store) == [changed, other]
 
     for _ in range(2):
         await store.delete_reservation(RESERVATION.id)
 
-    assert await store.reservations() == [other]
+    assert await reservations(store) == [other]
 
 
 @pytest.mark.parametrize("record", ["", "null", "[]", "{}", '{"id": "a", "conflist": {}, "cni_args": [[1]]}'])
-async def test_a_reservation_record_of_another_version_is_an_error(
-    store: Store, tmp_path: Path, record: str
-) -> None:
+@pytest.mark.usefixtures("store")
+async def test_a_reservation_record_of_another_version_is_an_error(tmp_path: Path, record: str) -> None:
     execute(tmp_path, "INSERT INTO reservations VALUES (?, ?)", RESERVATION.id, record)
 
-    with pytest.raises(StoreError, match="a record cannot be read"):
-        await store.reservations()
+    await refused(tmp_path, lambda store: store.reservations())
 
 
 @pytest.mark.parametrize(
@@ -479,27 +528,21 @@ async def test_a_reservation_record_of_another_version_is_an_error(
     ids=["empty", "null", "list", "no members", "cut off", "unknown member", "unknown state",
          "odd arguments", "missing member"],
 )  # fmt: skip
+@pytest.mark.usefixtures("store")
 async def test_an_endpoint_record_of_another_version_is_an_error_with_a_cure(
-    store: Store, tmp_path: Path, record: str
+    tmp_path: Path, record: str
 ) -> None:
     execute(tmp_path, "INSERT INTO endpoints VALUES (?, 'n', 's', ?)", ENDPOINT.id, record)
 
-    with pytest.raises(StoreError, match="a record cannot be read"):
-        await store.endpoint(ENDPOINT.id)
-    with pytest.raises(StoreError, match="start the version of the shim that wrote it"):
-        await store.endpoints()
+    await refused(tmp_path, lambda store: store.endpoint(ENDPOINT.id))
 
 
 @pytest.mark.parametrize("record", ["", "null", "[]", "{}", '{"colour": "blue"}'])
-async def test_a_network_record_of_another_version_is_an_error(
-    store: Store, tmp_path: Path, record: str
-) -> None:
+@pytest.mark.usefixtures("store")
+async def test_a_network_record_of_another_version_is_an_error(tmp_path: Path, record: str) -> None:
     execute(tmp_path, "INSERT INTO networks VALUES (?, ?)", NETWORK.id, record)
 
-    with pytest.raises(StoreError, match="a record cannot be read"):
-        await store.network(NETWORK.id)
-    with pytest.raises(StoreError, match="a record cannot be read"):
-        await store.networks()
+    await refused(tmp_path, lambda store: store.networks())
 
 
 async def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
@@ -524,17 +567,17 @@ async def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
 
 async def test_a_full_disk_is_an_error_and_keeps_what_was_there(store: Store) -> None:
     await store.save_network(NETWORK)
-    await store._query("PRAGMA max_page_count = 1")  # sqlite's own way to meet a full disk
+    pragma(store, "max_page_count = 1")  # sqlite's own way to meet a full disk
     huge = replace(NETWORK, options={"cni.args.X": "x" * 1_000_000})
 
     with pytest.raises(StoreError, match="database or disk is full"):
         await store.save_network(huge)
 
-    assert await store.networks() == [NETWORK]
+    assert await networks(store) == [NETWORK]
 
 
 async def test_a_read_only_disk_is_an_error_with_a_cure(store: Store) -> None:
-    await store._query("PRAGMA query_only = ON")  # as root, permissions would not stop a write
+    pragma(store, "query_only = ON")  # as root, permissions would not stop a write
 
     with pytest.raises(StoreError, match="is the disk full or read-only"):
         await store.save_network(NETWORK)
