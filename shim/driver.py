@@ -158,7 +158,7 @@ class Driver:
                     defaults = translate.default_routes(snapshot, endpoint.ifname)
                     await self._in_place.leave_to_engine(endpoint, defaults)
                 else:
-                    await self._handover.release(endpoint)
+                    endpoint = await self._handover.release(endpoint)
                 endpoint = await self._advance(endpoint, Step.JOINED)
             return reply
 

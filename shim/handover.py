@@ -5,6 +5,7 @@ report an address is earlier still. So the chain's ADD runs in a namespace of ou
 moves the finished link into the container's.
 """
 
+import asyncio
 import logging
 from dataclasses import replace
 from ipaddress import ip_interface
@@ -80,9 +81,9 @@ class Handover:
         return replace(endpoint, result=result.to_json())
 
     async def snapshot(self, endpoint: Endpoint) -> Endpoint:
-        """The endpoint with all that ADD made in its namespace; in place, with the links that it names.
+        """The endpoint with what ADD made in its namespace and links; in place, with the links that it names.
 
-        There nothing else has to be known, as it stays where it is.
+        There nothing else has to be known, as it stays where it is. `release` completes the others.
         """
         namespace = Path(endpoint.netns)
         if endpoint.mode is Mode.INPLACE:
@@ -100,18 +101,18 @@ class Handover:
                 endpoint.id, attached.addresses(endpoint), endpoint.capability_args["portMappings"]
             )
 
-    async def release(self, endpoint: Endpoint) -> None:
+    async def release(self, endpoint: Endpoint) -> Endpoint:
         """Put the link into the host's namespace, where the engine looks for it.
 
-        The staging namespace stays until the engine is through (`end_staging`): further links go from there
-        into the sandbox, and while the kernel ends it the engine's own move would wait.
+        The endpoint comes back with the whole snapshot: what is left of it is read while the kernel moves the
+        link. The staging namespace stays until the engine is through (`end_staging`): further links go from
+        there into the sandbox, and while the kernel ends it the engine's own move would wait.
         """
-        name = host_link_name(endpoint.id)
-        try:
-            await self._links.move(Path(endpoint.netns), endpoint.ifname, None, name)
-        except KernelError:
-            if not await self._links.exists(None, name):  # moved before, when this was tried already
-                raise
+        snapshot, _ = await asyncio.gather(
+            self._links.completed(Path(endpoint.netns), attached.snapshot(endpoint)),
+            self._put_on_host(endpoint),
+        )
+        return replace(endpoint, snapshot=snapshot.to_json())
 
     async def end_staging(self, endpoint: Endpoint) -> None:
         """Remove the staging namespace; harmless when there is none."""
@@ -146,6 +147,14 @@ class Handover:
                 await self._take_back(endpoint, link, found, staging)
                 await self._delete(endpoint, staging)
         await self._namespaces.remove(endpoint.id)
+
+    async def _put_on_host(self, endpoint: Endpoint) -> None:
+        name = host_link_name(endpoint.id)
+        try:
+            await self._links.move(Path(endpoint.netns), endpoint.ifname, None, name)
+        except KernelError:
+            if not await self._links.exists(None, name):  # moved before, when this was tried already
+                raise
 
     async def _delete_unfinished(self, endpoint: Endpoint, staging: Path) -> None:
         """DEL after an ADD that never ended, with a result as far as its link shows one.

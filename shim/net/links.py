@@ -28,13 +28,20 @@ class Links:
         self._thread = thread
 
     async def snapshot(self, namespace: Path) -> Snapshot:
-        """Everything in the namespace."""
+        """Everything in the namespace, but for what is its own; `completed` adds that."""
 
         def read() -> Snapshot:
             with Netlink() as sockets:
                 return reading.read(sockets)
 
         return await self._within(f"read the links of {_shown(namespace)}", namespace, read)
+
+    async def completed(self, namespace: Path, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with the namespace's own sysctls and netfilter rules; its links may be gone."""
+        return await self._thread.run_beside(
+            f"read the sysctls of {_shown(namespace)}",
+            lambda: inside(namespace, lambda: reading.completed(snapshot)),
+        )
 
     async def outline(self, namespace: Path | None) -> Snapshot:
         """The links and the routes alone, in a fraction of the time."""

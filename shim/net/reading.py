@@ -23,18 +23,22 @@ def outline(sockets: Netlink) -> Snapshot:
 
 
 def read(sockets: Netlink) -> Snapshot:
-    """All there is. May raise `OSError`."""
+    """All there is, but for what `completed` adds. May raise `OSError`."""
     usual = fresh.namespace()
     found = devices.devices(sockets)
     snapshot = _by_netlink(sockets, found)
-    rules_made, unread = netfilter.netfilter()
     return replace(
         snapshot,
         rules=tuple(rule for rule in snapshot.rules if rule not in usual.rules),
-        sysctls=_changed(sysctls.differing(sockets, found.values(), usual.sysctls)),
-        netfilter=rules_made,
-        unread=unread,
+        sysctls=tuple(sysctls.of_links(sockets, found.values(), usual.sysctls).items()),
     )
+
+
+def completed(snapshot: Snapshot) -> Snapshot:
+    """The snapshot with what is the namespace's own and outlives its links. May raise `OSError`."""
+    found = dict(snapshot.sysctls) | sysctls.of_namespace(fresh.namespace().sysctls)
+    rules_made, unread = netfilter.netfilter()
+    return replace(snapshot, sysctls=_changed(found), netfilter=rules_made, unread=unread)
 
 
 def read_beside(sockets: Netlink, wanted: Snapshot) -> Read:

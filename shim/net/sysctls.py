@@ -2,7 +2,7 @@
 
 There are some eight hundred, and a container's start waits for the reading. What each link has comes with
 the netlink messages about it: only a value that differs there makes its file be read. The files of the
-namespace itself have to be read one by one.
+namespace itself have to be read one by one, which takes milliseconds.
 """
 
 import os
@@ -126,14 +126,19 @@ def is_current(fresh: Fresh) -> bool:
     return fresh.listing == _listing()
 
 
-def differing(sockets: Netlink, devices: Iterable[Device], fresh: Fresh) -> dict[str, str]:
-    """The files whose value is not that of `fresh`, by path below `/proc/sys/net`."""
-    found = {
+def of_namespace(fresh: Fresh) -> dict[str, str]:
+    """The files of the namespace itself that differ from those of `fresh`, by path below `/proc/sys/net`."""
+    return {
         f"{folder}/{name}": _decoded(value)
         for folder, values in fresh.values.items()
         for name, value in _read_folder(folder, values).items()
         if value != values[name]
     }
+
+
+def of_links(sockets: Netlink, devices: Iterable[Device], fresh: Fresh) -> dict[str, str]:
+    """Those of links that do."""
+    found = {}
     tables = _neighbour_tables(sockets)
     for device in devices:
         for path in _suspects(device, _numbers(device, tables), fresh.numbers(device)):

@@ -1,7 +1,7 @@
 """One thread for all work on namespaces and links, so that the event loop never waits for the kernel.
 
 Moving or deleting a link holds the kernel's routing lock for a grace period (some 17 ms), during which
-`send` does not return. More threads would only queue for the same lock.
+`send` does not return. More threads would only queue for the same lock, but for a second one that needs none.
 """
 
 import asyncio
@@ -31,12 +31,26 @@ class NetlinkThread:
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netlink")
+        self._beside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="beside")
 
     async def run(self, what: str, work: Callable[[], _T]) -> _T:
         """The result of `work`; `what` says in an error what was tried.
 
         The work runs to its end even when the caller is cancelled. Raises `KernelError`.
         """
+        return await self._run_by(self._thread, what, work)
+
+    async def run_beside(self, what: str, work: Callable[[], _T]) -> _T:
+        """The same for work that needs no lock of the kernel's, while other work waits for one."""
+        return await self._run_by(self._beside, what, work)
+
+    def close(self) -> None:
+        """Finish what is under way and end the threads."""
+        self._thread.shutdown()
+        self._beside.shutdown()
+
+    @staticmethod
+    async def _run_by(thread: ThreadPoolExecutor, what: str, work: Callable[[], _T]) -> _T:
         with spans.span(spans.Kind.KERNEL, what) as span:
 
             def take_turn() -> _T:
@@ -44,14 +58,10 @@ class NetlinkThread:
                 return work()
 
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._thread, take_turn)
+                return await asyncio.get_running_loop().run_in_executor(thread, take_turn)
             except (NetlinkError, OSError) as error:
                 reason = error.args[-1] if isinstance(error, NetlinkError) else netlink.reason(error)
                 raise KernelError(f"cannot {what}: {reason}", cure="does the shim run as root?") from error
-
-    def close(self) -> None:
-        """Finish what is under way and end the thread."""
-        self._thread.shutdown()
 
 
 def inside(namespace: Path, work: Callable[[], _T]) -> _T:

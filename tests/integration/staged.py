@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from shim.net.links import Links
+from shim.net.snapshot import Snapshot
 from tests.integration.host import links, run
 
 MAC = "02:42:0a:01:00:05"
@@ -14,6 +16,11 @@ ADDRESSES = ("10.1.0.5/16", "fd00:1::5/64")
 def inside(namespace: Path, script: str) -> str:
     """What a shell script prints there. Raises `AssertionError` with its complaint when it fails."""
     return run("ip", "netns", "exec", namespace.name, "sh", "-ec", script)
+
+
+async def whole(net: Links, namespace: Path) -> Snapshot:
+    """All of a namespace, in the two parts in which the shim reads it."""
+    return await net.completed(namespace, await net.snapshot(namespace))
 
 
 def attach(namespace: Path, name: str = "eth0", mac: str = MAC, addresses: Sequence[str] = ADDRESSES) -> None:

@@ -8,7 +8,7 @@ from shim.net import devices
 from shim.net.links import Links
 from shim.net.replay import Moved, Replay, Replayed
 from tests.integration.host import links
-from tests.integration.staged import attach, carry, inside, settings, shown
+from tests.integration.staged import attach, carry, inside, settings, shown, whole
 
 NAMES = {"eth0": "eth1"}
 
@@ -54,7 +54,7 @@ async def test_further_links_come_along_with_all_that_is_on_them(
             cat /proc/sys/net/ipv4/conf/net1/proxy_arp
             """
     before = shown(staging, show)
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     carry(staging, sandbox, "eth0", "eth1")
 
     moved = await replay.move_rest(staging, sandbox, snapshot, {"eth0"})
@@ -90,7 +90,7 @@ async def test_a_link_gets_another_name_where_its_own_is_taken_or_the_engine_may
             ip rule add iif tap0 table 7
             """,
     )
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     carry(staging, sandbox, "eth0", "eth0")
     inside(sandbox, "ip link add tap0 type veth peer name net1")
 
@@ -137,7 +137,7 @@ async def test_a_bridge_is_made_again_with_its_settings_and_its_ports(
             cat /proc/sys/net/ipv4/conf/inner0/proxy_arp
             """
     before = sorted(map(settings, shown(staging, show)))
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     carry(staging, sandbox, "eth0", "eth1", ())
 
     moved = await replay.move_rest(staging, sandbox, snapshot, {"eth0"})
@@ -158,7 +158,7 @@ async def test_a_link_that_can_neither_move_nor_be_made_again_is_lost_in_the_ker
     monkeypatch.setattr(devices, "MADE_AGAIN", set())
     attach(staging)
     inside(staging, "ip link add inner0 type bridge; ip address add 10.5.0.1/24 dev inner0")
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     carry(staging, sandbox, "eth0", "eth1")
 
     moved = await replay.move_rest(staging, sandbox, snapshot, {"eth0"})
@@ -173,7 +173,7 @@ async def test_without_further_links_nothing_is_moved(
     net: Links, replay: Replay, staging: Path, sandbox: Path
 ) -> None:
     attach(staging)
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
 
     moved = await replay.move_rest(staging, sandbox, snapshot, {"eth0"})
 

@@ -12,6 +12,7 @@ from shim.net.namespaces import Namespaces, is_namespace
 from shim.net.snapshot import Link, Route, Snapshot
 from shim.net.thread import KernelError, NetlinkThread
 from tests.integration.host import addresses, links, run
+from tests.integration.staged import whole
 
 MAC = "02:42:ac:11:00:02"
 
@@ -58,7 +59,7 @@ async def test_the_empty_namespace_is_one_for_all_and_has_no_name(namespaces: Na
     assert first == second == await namespaces.empty()
     assert is_namespace(first)
     assert await namespaces.names() == []
-    assert await net.snapshot(first) == Snapshot()
+    assert await whole(net, first) == Snapshot()
 
     namespaces.close()
     assert not is_namespace(first)
@@ -72,7 +73,7 @@ async def test_a_new_namespace_is_one_and_has_nothing_but_loopback(
     assert path == namespaces.path("one")
     assert is_namespace(path)
     assert await namespaces.names() == ["one"]
-    assert await net.snapshot(path) == Snapshot()
+    assert await whole(net, path) == Snapshot()
 
 
 async def test_making_a_namespace_again_keeps_it_with_what_is_in_it(namespaces: Namespaces) -> None:
@@ -314,6 +315,7 @@ async def test_what_the_kernel_refuses_is_one_line_that_says_what_was_tried(
         (f"move {veth} from .* to {missing}: .*No such", lambda: net.move(None, veth, missing, "eth0")),
         (f"move {veth} from .*: File exists", lambda: net.move(None, veth, sandbox, "taken")),
         (f"read the links of {missing}: .*No such file", lambda: net.snapshot(missing)),
+        (f"read the sysctls of {missing}: .*No such file", lambda: net.completed(missing, Snapshot())),
         ("restore eth0 in .*: there is no link eth0", lambda: net.restore(sandbox, lost)),
         ("stand in for taken in .*: File exists", lambda: net.stand_in(sandbox, replace(lost, name="taken"))),
         ("make the network namespace .*: .*too long", lambda: namespaces.create("x" * 300)),

@@ -13,7 +13,7 @@ from shim.net.links import Links
 from shim.net.replay import Replay, Replayed
 from shim.net.thread import KernelError
 from tests.integration.host import links
-from tests.integration.staged import ADDRESSES, attach, carry, inside, shown
+from tests.integration.staged import ADDRESSES, attach, carry, inside, shown, whole
 
 NAMES = {"eth0": "eth1"}
 
@@ -310,7 +310,7 @@ async def test_the_sandbox_shows_what_the_staging_namespace_showed(
     attach(staging)
     inside(staging, case.plugin)
     before = shown(staging, f"L=eth0; {case.show}")
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     carry(staging, sandbox, "eth0", "eth1")
 
     first = await replay.replay(sandbox, snapshot, NAMES, default_route=True)
@@ -343,7 +343,7 @@ async def test_what_engine_and_user_set_stays_and_is_what_the_snapshot_yields_to
             iptables -t nat -A OUTPUT -d 10.9.0.1 -j RETURN
             """,
     )
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     carry(staging, sandbox, "eth0", "eth1", (*ADDRESSES, "10.2.0.5/24"))
     theirs = """
             ip route add 10.9.0.0/16 via 10.1.0.2
@@ -389,7 +389,7 @@ async def test_a_route_that_the_engine_carried_gets_the_attributes_that_it_lost(
             """,
     )
     before = shown(staging, SHOW_ROUTES)
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     carry(staging, sandbox, "eth0", "eth1")
     inside(
         sandbox,
@@ -423,7 +423,7 @@ async def test_an_address_that_the_engine_carried_gets_the_attributes_that_the_k
             ip address add fd00:1::5/64 dev eth0 nodad noprefixroute
             """,
     )
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     carry(staging, sandbox, "eth0", "eth1")
 
     report = await replay.replay(sandbox, snapshot, NAMES, default_route=False)
@@ -444,7 +444,7 @@ async def test_an_address_that_the_engine_set_without_its_subnet_gets_it_back_wi
     attach(staging)
     inside(staging, "ip route delete 10.1.0.0/16 dev eth0; ip route add 10.1.0.1 dev eth0")
     inside(staging, "ip -6 route delete fd00:1::/64 dev eth0")
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     carry(staging, sandbox, "eth0", "eth1", ("10.1.0.5/32", "fd00:1::5/128"))
 
     report = await replay.replay(sandbox, snapshot, NAMES, default_route=False)
@@ -452,7 +452,7 @@ async def test_an_address_that_the_engine_set_without_its_subnet_gets_it_back_wi
     lengthened = ("address 10.1.0.5/16 dev eth1", "address fd00:1::5/64 dev eth1 nodad")
     assert report.replayed == (*lengthened, "route 10.1.0.1/32 dev eth1")
     assert (report.yielded, report.lost) == ((), ())
-    found = (await net.snapshot(sandbox)).link("eth1")
+    found = (await whole(net, sandbox)).link("eth1")
     assert found
     assert found.addresses == ("10.1.0.5/16", "fd00:1::5/64")
     assert inside(sandbox, "ip -o route show dev eth1") == "10.1.0.1 scope link \n"
@@ -465,7 +465,7 @@ async def test_a_default_route_is_set_only_where_the_caller_says_so(
 ) -> None:
     attach(staging)
     inside(staging, f"ip route add default via {family} metric 5")
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     carry(staging, sandbox, "eth0", "eth1")
 
     without = await replay.replay(sandbox, snapshot, NAMES, default_route=False)
@@ -481,7 +481,7 @@ async def test_a_default_route_of_the_engine_with_another_metric_is_the_snapshot
 ) -> None:
     attach(staging)
     inside(staging, "ip route add default via 10.1.0.1 metric 5")
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     carry(staging, sandbox, "eth0", "eth1")
     inside(sandbox, "ip route add default via 10.1.0.1")
 
@@ -496,7 +496,7 @@ async def test_a_link_that_the_plugins_left_down_is_up_as_the_engine_wants_it(
 ) -> None:
     attach(staging)
     inside(staging, "ip link set eth0 down")
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     carry(staging, sandbox, "eth0", "eth1")
 
     report = await replay.replay(sandbox, snapshot, NAMES, default_route=True)
@@ -522,7 +522,7 @@ async def test_what_the_kernel_refuses_is_told_in_its_words_and_keeps_nothing_el
             iptables -A INPUT -s 10.9.0.1 -j DROP
             """,
     )
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     impossible = replace(
         snapshot,
         routes=tuple(replace(route, flags=()) for route in snapshot.routes),
@@ -573,7 +573,7 @@ async def test_what_belongs_to_a_link_without_a_name_in_the_sandbox_is_lost_and_
             ip rule add iif net1 table 7
             """,
     )
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     carry(staging, sandbox, "eth0", "eth1")
 
     report = await replay.replay(sandbox, snapshot, {**NAMES, "net2": "net2"}, default_route=False)
@@ -593,7 +593,7 @@ async def test_a_missing_sandbox_is_an_error(
 ) -> None:
     attach(staging)
     inside(staging, "ip link add net1 type veth peer name net2")
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
 
     for attempt in (
         replay.replay(tmp_path / "gone", snapshot, NAMES, default_route=True),

@@ -15,7 +15,7 @@ from shim.net.links import Links
 from shim.net.replay import Replay
 from shim.net.snapshot import Address, Link, Neighbour, Route, Rule, Snapshot
 from tests.integration.host import links, run
-from tests.integration.staged import MAC, attach, carry, inside, shown
+from tests.integration.staged import MAC, attach, carry, inside, shown, whole
 
 BRIDGE: dict[str, Any] = {
     "type": "bridge",
@@ -68,7 +68,7 @@ async def test_a_snapshot_is_plain_data_that_says_what_is_not_usual(net: Links, 
         """,
     )
 
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
 
     second = Address("10.2.0.5/24", label="eth0:2", scope=253, flags=("noprefixroute",))
     assert snapshot == Snapshot(
@@ -99,7 +99,7 @@ async def test_a_snapshot_is_plain_data_that_says_what_is_not_usual(net: Links, 
 async def test_a_loopback_link_that_is_only_up_is_as_usual(net: Links, staging: Path) -> None:
     inside(staging, "ip link set lo up")
 
-    assert await net.snapshot(staging) == Snapshot()
+    assert await whole(net, staging) == Snapshot()
 
 
 async def test_of_the_host_a_snapshot_holds_the_links_and_routes_whatever_else_there_is(net: Links) -> None:
@@ -122,7 +122,7 @@ async def test_what_cannot_be_read_is_said_and_keeps_nothing_else_back(
     attach(staging)
     inside(staging, "nft add table inet ours; iptables -A INPUT -s 10.9.0.1 -j DROP")
 
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     carry(staging, sandbox, "eth0", "eth1")
     report = await replay.replay(sandbox, snapshot, {"eth0": "eth1"}, default_route=False)
 
@@ -143,7 +143,7 @@ async def test_rules_of_nft_and_of_iptables_in_tables_of_one_name_are_told_apart
         """,
     )
 
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
 
     assert [item.tool for item in snapshot.netfilter] == ["iptables-nft", "nft"]
     assert "table ip nat" in snapshot.netfilter[1].rules
@@ -158,7 +158,7 @@ async def test_a_new_namespace_is_looked_at_once_and_again_when_the_kernel_has_n
     monkeypatch.setattr(fresh, "_kept", [])
     await net.prepare()
     (known,) = fresh._kept
-    await net.snapshot(staging)
+    await whole(net, staging)
     assert fresh.namespace() is known
 
     monkeypatch.setattr(sysctls, "_listing", lambda: frozenset({"another"}))
@@ -180,7 +180,7 @@ async def test_a_value_that_a_new_namespace_would_have_by_now_is_not_the_plugins
 
     monkeypatch.setattr(fresh, "values", inherited)
 
-    changed = dict((await net.snapshot(staging)).sysctls)
+    changed = dict((await whole(net, staging)).sysctls)
 
     assert "core/somaxconn" not in changed
     assert changed["ipv4/ip_forward"] == "1"
@@ -204,7 +204,7 @@ async def test_every_sysctl_of_a_link_is_seen_when_it_is_changed(net: Links, sta
         if path.rsplit("/", 1)[1] not in OTHER_UNITS and now != value:
             expected[path] = str(now)
 
-    changed = dict((await net.snapshot(staging)).sysctls)
+    changed = dict((await whole(net, staging)).sysctls)
 
     assert len(expected) > 100
     assert {path: value for path, value in expected.items() if changed.get(path) != value} == {}
@@ -222,7 +222,7 @@ async def test_of_an_ordinary_bridge_container_the_journal_holds_little(
 ) -> None:
     await add([BRIDGE])
 
-    written = (await net.snapshot(staging)).to_json()
+    written = (await whole(net, staging)).to_json()
 
     assert written.keys() == {"links", "routes", "sysctls"}
     by_plugin = {"ipv4/conf/eth0/arp_notify": "1", "ipv6/conf/eth0/accept_dad": "0"}
@@ -296,7 +296,7 @@ async def test_what_a_real_plugin_sets_is_in_the_sandbox_too(
 ) -> None:
     await add([BRIDGE, *chain.plugins])
     before = shown(staging, f"L=eth0; {chain.show}")
-    snapshot = await net.snapshot(staging)
+    snapshot = await whole(net, staging)
     addresses = snapshot.links[0].addresses
     peer = next(link["ifname"] for link in links().values() if link.get("master") == "cni-staged0")
     shaped = run("tc", "qdisc", "show", "dev", peer)

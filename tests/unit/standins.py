@@ -50,6 +50,7 @@ SNAPSHOT = Snapshot(
         Route("0.0.0.0/0", "10.1.0.1", "eth0", by_kernel=False),
     ),
 )
+WHOLE_SNAPSHOT = replace(SNAPSHOT, sysctls=(("core/somaxconn", "999"),))
 RESULT: dict[str, Any] = {
     "cniVersion": "1.0.0",
     "interfaces": [{"name": "eth0", "mac": MAC, "sandbox": "/staging"}],
@@ -208,8 +209,9 @@ class ScriptedHandover(Handover):
         self.published = await self._journal.endpoint(endpoint.id)
         self._fail("publish")
 
-    async def release(self, endpoint: Endpoint) -> None:
+    async def release(self, endpoint: Endpoint) -> Endpoint:
         await self._act("release", endpoint)
+        return replace(endpoint, snapshot=WHOLE_SNAPSHOT.to_json())
 
     async def end_staging(self, endpoint: Endpoint) -> None:
         self.calls.append(("end staging", endpoint.id))

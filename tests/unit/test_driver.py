@@ -26,6 +26,7 @@ from tests.unit.standins import (
     LINK,
     MAC,
     NETWORK_ID,
+    WHOLE_SNAPSHOT,
     ClusterStandIn,
     EngineStandIn,
     NotedReplays,
@@ -616,6 +617,7 @@ async def test_joining_twice_gives_the_same_answer_and_moves_the_link_once(
     assert handover.of("release") == [ENDPOINT_ID]
     record = await stored(store)
     assert (record.state, record.sandbox_key) == (EndpointState.JOINED, SANDBOX)
+    assert record.snapshot == WHOLE_SNAPSHOT.to_json()
 
 
 async def test_an_endpoint_of_an_internal_network_is_told_no_gateway(
