@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from pyroute2 import IPRoute
 
-from shim.net import changes, devices, fresh, reading
+from shim.net import changes, devices, fresh, reading, routes
 from shim.net.changes import Changed
 from shim.net.namespaces import is_namespace
 from shim.net.netlink import Netlink
-from shim.net.snapshot import MAIN_TABLE, Link, Route, Snapshot
+from shim.net.snapshot import Link, Route, Snapshot
 from shim.net.thread import NetlinkThread, inside, open_descriptor
 
 _T = TypeVar("_T")
@@ -81,15 +81,15 @@ class Links:
         """
         return _same(wanted, (await self.outline(namespace)).links)
 
-    async def remove_routes(self, namespace: Path, routes: Sequence[Route]) -> None:
+    async def remove_routes(self, namespace: Path, items: Sequence[Route]) -> None:
         """Remove routes of the main table."""
 
-        def remove(route: IPRoute) -> None:
-            for item in routes:
-                via = {"gateway": item.gateway} if item.gateway else {}
-                route.route("del", dst=item.destination, oif=_index(item.link), table=MAIN_TABLE, **via)
+        def remove() -> None:
+            with Netlink() as sockets:
+                for item in items:
+                    routes.remove(sockets, item, {item.link: _index(item.link)})
 
-        await self._run(f"remove routes in {_shown(namespace)}", namespace, remove)
+        await self._within(f"remove routes in {_shown(namespace)}", namespace, remove)
 
     async def exists(self, namespace: Path | None, name: str) -> bool:
         """Whether the namespace has a link of that name."""

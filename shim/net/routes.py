@@ -11,8 +11,7 @@ from shim.net.devices import FAMILIES, VERSIONS
 from shim.net.netlink import Netlink, attribute, attributes, nested
 from shim.net.snapshot import MAIN_TABLE, Hop, Route
 
-_NEW = 24
-_GET = 26
+_NEW, _DELETE, _GET = 24, 25, 26
 _HEADER = struct.Struct("=BBBBBBBBI")
 """rtmsg: family, lengths of destination and source, tos, table, protocol, scope, type, flags."""
 _HOP = struct.Struct("=HBBi")  # rtnexthop: length, flags, weight - 1, index
@@ -82,6 +81,21 @@ def put(
 
     `indexes` are those of the links by name.
     """
+    how = netlink.REPLACE if instead else netlink.APPEND if behind else netlink.EXCLUSIVE
+    sockets.request(_NEW, _packed(route, indexes), netlink.CREATE | how)
+
+
+def remove(sockets: Netlink, route: Route, indexes: Mapping[str, int]) -> None:
+    """Remove the route; `indexes` are those of the links by name."""
+    sockets.request(_DELETE, _packed(route, indexes))
+
+
+def is_default(route: Route) -> bool:
+    """Whether it is a default route of the main table."""
+    return route.table == MAIN_TABLE and route.destination in {"0.0.0.0/0", "::/0"}
+
+
+def _packed(route: Route, indexes: Mapping[str, int]) -> bytes:
     destination = ip_interface(route.destination)
     family = FAMILIES[destination.version]
     more = dict(route.more)
@@ -119,13 +133,7 @@ def put(
     if "expires" in more:
         body.append(attribute(_EXPIRY, netlink.u32(int(more["expires"]))))
     body.append(base64.b64decode(route.encap))
-    how = netlink.REPLACE if instead else netlink.APPEND if behind else netlink.EXCLUSIVE
-    sockets.request(_NEW, header + b"".join(body), netlink.CREATE | how)
-
-
-def is_default(route: Route) -> bool:
-    """Whether it is a default route of the main table."""
-    return route.table == MAIN_TABLE and route.destination in {"0.0.0.0/0", "::/0"}
+    return header + b"".join(body)
 
 
 def _route(message: bytes, names: Mapping[int, str]) -> Route | None:

@@ -246,6 +246,30 @@ async def test_a_further_name_that_another_link_has_is_refused(net: Links, sandb
         await net.add_altname(sandbox, "eth7", "lan0")
 
 
+async def test_the_routes_that_are_meant_are_removed_and_no_others(
+    net: Links, sandbox: Path, veth: str
+) -> None:
+    await net.move(None, veth, sandbox, "eth0")
+    await net.restore(sandbox, Link("eth0", MAC, 1500, ("10.1.0.5/16", "fd00:1::5/64")))
+    for family, *route in (
+        ("-4", "default", "via", "10.1.0.1"),
+        ("-4", "default", "via", "10.1.0.2", "metric", "7", "src", "10.1.0.5"),
+        ("-6", "default", "via", "fd00:1::1"),
+        ("-6", "default", "via", "fd00:1::2", "metric", "7"),
+        ("-4", "10.9.0.0/16", "dev", "eth0"),
+    ):
+        run("ip", "-n", sandbox.name, family, "route", "add", *route)
+    there = (await net.outline(sandbox)).routes
+    meant = [route for route in there if not route.by_kernel and not route.gateway.endswith("1")]
+
+    await net.remove_routes(sandbox, meant)
+
+    assert len(meant) == 3
+    assert set((await net.outline(sandbox)).routes) == set(there) - set(meant)
+    with pytest.raises(KernelError, match=f"cannot remove routes in {sandbox}: No such process"):
+        await net.remove_routes(sandbox, meant)
+
+
 # Snapshots
 
 
