@@ -133,6 +133,7 @@ class Driver:
             endpoint = await self._admission.admit(request, network, conflist, staging)
             if endpoint.state is EndpointState.ADDING:
                 endpoint = await self._attach(endpoint)
+                self._handover.begin_release(endpoint)
             return translate.news(_created(endpoint), request)
 
     async def join(self, request: m.JoinRequest) -> m.JoinResponse:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
 
-from shim import attached, firewall
+from shim import attached, firewall, spans
 from shim.cni.conf import NetworkConfigList
 from shim.cni.errors import PluginError
 from shim.cni.runtime import Attachment, Runtime
@@ -19,7 +19,7 @@ from shim.errors import ShimError
 from shim.model import Endpoint, EndpointID, JSONObject, Mode
 from shim.net.links import Links
 from shim.net.namespaces import Namespaces, is_namespace
-from shim.net.snapshot import Link
+from shim.net.snapshot import Link, Snapshot
 from shim.net.thread import KernelError
 from shim.translate import host_link_name
 
@@ -38,6 +38,8 @@ class Handover:
         self._links = links
         self._ready: dict[str, NetworkConfigList] = {}
         """Conflists whose plugins have said that they are ready, by name."""
+        self._releases: dict[EndpointID, asyncio.Task[Snapshot]] = {}
+        """Those under way, and those that nobody has asked for yet."""
 
     def require(self, conflist: NetworkConfigList) -> None:
         """Raises `PluginError` when a plugin of the chain is not installed."""
@@ -104,15 +106,18 @@ class Handover:
     async def release(self, endpoint: Endpoint) -> Endpoint:
         """Put the link into the host's namespace, where the engine looks for it.
 
-        The endpoint comes back with the whole snapshot: what is left of it is read while the kernel moves the
-        link. The staging namespace stays until the engine is through (`end_staging`): further links go from
-        there into the sandbox, and while the kernel ends it the engine's own move would wait.
+        The endpoint comes back with the whole snapshot. The staging namespace stays until the engine is
+        through (`end_staging`): further links go from there into the sandbox, and while the kernel ends it
+        the engine's own move would wait.
         """
-        snapshot, _ = await asyncio.gather(
-            self._links.completed(Path(endpoint.netns), attached.snapshot(endpoint)),
-            self._put_on_host(endpoint),
-        )
+        begun = self._releases.pop(endpoint.id, None)
+        snapshot = await (begun or self._released(endpoint))
         return replace(endpoint, snapshot=snapshot.to_json())
+
+    def begin_release(self, endpoint: Endpoint) -> None:
+        """Let `release` begin: the engine asks for it next, and to move a link takes the kernel some time."""
+        task = asyncio.create_task(self._released(endpoint), name=f"release {endpoint.id}")
+        self._releases[endpoint.id] = task
 
     async def end_staging(self, endpoint: Endpoint) -> None:
         """Remove the staging namespace; harmless when there is none."""
@@ -134,6 +139,8 @@ class Handover:
         was after ADD. DEL without it would report success, and leak all that is keyed on its addresses
         (masquerade chains, say).
         """
+        if begun := self._releases.pop(endpoint.id, None):
+            await asyncio.gather(begun, return_exceptions=True)
         if _is_guarded(endpoint):
             await firewall.withdraw(endpoint.id, attached.addresses(endpoint))
         link = attached.link(endpoint)
@@ -147,6 +154,19 @@ class Handover:
                 await self._take_back(endpoint, link, found, staging)
                 await self._delete(endpoint, staging)
         await self._namespaces.remove(endpoint.id)
+
+    async def _released(self, endpoint: Endpoint) -> Snapshot:
+        """The whole snapshot: what is left of it is read while the kernel moves the link."""
+        subject = f"{endpoint.conflist['name']}/{endpoint.id[:12]}"
+        with spans.span(spans.Kind.WORK, "Release", subject=subject):
+            reading = asyncio.create_task(
+                self._links.completed(Path(endpoint.netns), attached.snapshot(endpoint))
+            )
+            try:
+                await self._put_on_host(endpoint)
+            finally:
+                snapshot = await reading
+        return snapshot
 
     async def _put_on_host(self, endpoint: Endpoint) -> None:
         name = host_link_name(endpoint.id)

@@ -34,7 +34,8 @@ class Namespaces:
     async def remove(self, name: str) -> None:
         """Remove the namespace with every virtual link in it; harmless when there is none."""
         path = self.path(name)
-        await self._thread.run(f"remove the network namespace {path}", lambda: _remove(path))
+        if path.exists():  # a glance, where the thread may have others to wait for
+            await self._thread.run(f"remove the network namespace {path}", lambda: _remove(path))
 
     async def empty(self) -> Path:
         """Path of a namespace for all that insist on one and do nothing in it; it ends with this process."""

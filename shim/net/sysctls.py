@@ -7,7 +7,7 @@ namespace itself have to be read one by one, which takes milliseconds.
 
 import os
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +80,9 @@ _NEIGH = {
 _SAID_OTHERWISE = {"base_reachable_time", "retrans_time", "unres_qlen", "stable_secret"}
 """Files with the value of another one in another unit; and one that makes another one change."""
 
+_LOCKED = {"addr_gen_mode", "stable_secret"}
+"""Files that cannot be read while a link moves. Source: the kernel's `net/ipv6/addrconf.c` (rtnl_trylock)."""
+
 _NAMES: Mapping[str, Mapping[int, str]] = {
     f"{protocol}/{folder}": names
     for protocol, (_, _, files) in _CONF.items()
@@ -127,18 +130,16 @@ def is_current(fresh: Fresh) -> bool:
 
 
 def of_namespace(fresh: Fresh) -> dict[str, str]:
-    """The files of the namespace itself that differ from those of `fresh`, by path below `/proc/sys/net`."""
-    return {
-        f"{folder}/{name}": _decoded(value)
-        for folder, values in fresh.values.items()
-        for name, value in _read_folder(folder, values).items()
-        if value != values[name]
-    }
+    """The files of the namespace itself that differ from those of `fresh`, by path below `/proc/sys/net`.
+
+    But for a few, which `of_links` reads: they wait for the kernel's routing lock.
+    """
+    return _of_namespace(fresh, lambda name: name not in _LOCKED)
 
 
 def of_links(sockets: Netlink, devices: Iterable[Device], fresh: Fresh) -> dict[str, str]:
-    """Those of links that do."""
-    found = {}
+    """Those of links that do, and those of the namespace that `of_namespace` leaves out."""
+    found = _of_namespace(fresh, lambda name: name in _LOCKED)
     tables = _neighbour_tables(sockets)
     for device in devices:
         for path in _suspects(device, _numbers(device, tables), fresh.numbers(device)):
@@ -176,6 +177,15 @@ def link_of(path: str) -> str:
     parts = path.split("/")
     is_of_link = len(parts) == _DEPTH and parts[1] in _OF_LINKS and parts[2] not in _NO_LINKS
     return parts[2] if is_of_link else ""
+
+
+def _of_namespace(fresh: Fresh, is_meant: Callable[[str], bool]) -> dict[str, str]:
+    return {
+        f"{folder}/{name}": _decoded(value)
+        for folder, values in fresh.values.items()
+        for name, value in _read_folder(folder, filter(is_meant, values)).items()
+        if value != values[name]
+    }
 
 
 def _folders() -> Iterator[tuple[str, list[str]]]:

@@ -180,6 +180,8 @@ class ScriptedHandover(Handover):
         self.gate = asyncio.Event()
         """Every action waits for it; open at first."""
         self.gate.set()
+        self.begun: list[EndpointID] = []
+        """The endpoints whose release began before it was asked for."""
         self.published: Endpoint | None = None
         """The record of the endpoint whose ports were published last, at that moment."""
         self._journal = store
@@ -208,6 +210,9 @@ class ScriptedHandover(Handover):
     async def publish(self, endpoint: Endpoint) -> None:
         self.published = await self._journal.endpoint(endpoint.id)
         self._fail("publish")
+
+    def begin_release(self, endpoint: Endpoint) -> None:
+        self.begun.append(endpoint.id)
 
     async def release(self, endpoint: Endpoint) -> Endpoint:
         await self._act("release", endpoint)

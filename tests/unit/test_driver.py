@@ -614,7 +614,7 @@ async def test_joining_twice_gives_the_same_answer_and_moves_the_link_once(
 
     assert first == m.JoinResponse("cni" + "e" * 12, gateway="10.1.0.1")
     assert await driver.join(joining()) == first
-    assert handover.of("release") == [ENDPOINT_ID]
+    assert handover.begun == handover.of("release") == [ENDPOINT_ID]
     record = await stored(store)
     assert (record.state, record.sandbox_key) == (EndpointState.JOINED, SANDBOX)
     assert record.snapshot == WHOLE_SNAPSHOT.to_json()
