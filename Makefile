@@ -32,7 +32,7 @@ demo-kubernetes: root python ## Show one logical network of Kubernetes on two no
 test: root python ## Run everything: lint, unit, integration, and both engines (root, Debian 12)
 	@$(PYTHON) -m lab.setup test
 	@$(MAKE) --no-print-directory lint test-unit
-	unshare --net --mount --propagation private $(BIN)/pytest tests/integration
+	unshare --net --mount --propagation private $(BIN)/pytest tests/integration --numprocesses=2
 	$(BIN)/pytest tests/e2e --numprocesses=2
 
 .PHONY: test-unit

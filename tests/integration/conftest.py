@@ -1,14 +1,18 @@
 """Real plugins in real namespaces: these tests run where they cannot touch the host.
 
-Run them with `unshare --net --mount --propagation private pytest tests/integration`.
+Run them with `unshare --net --mount --propagation private pytest tests/integration`. Those with a cluster
+mostly wait for it, so a second process (`--numprocesses=2`) does the others meanwhile.
 """
 
+import ctypes
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lab import newest
+from xdist.scheduler import LoadScopeScheduling
 
 from shim.cni.exec import Exec
 from shim.cni.runtime import Runtime
@@ -21,8 +25,23 @@ _STATE_FOLDERS = ("/run", "/var/lib")
 """Where `ip netns` keeps its handles, and plugins what they remember: hidden under empty ones."""
 
 
+_NAMESPACES = 0x40000000 | 0x00020000
+"""CLONE_NEWNET and CLONE_NEWNS."""
+
+
+class _ByCluster(LoadScopeScheduling):
+    """One process runs all tests with a cluster, another one the rest."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return str("/kube/" in nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByCluster:
+    return _ByCluster(config, log)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def private_host() -> None:
+def private_host(worker_id: str) -> None:
     """Network and mount namespaces of this process's own, with `lo` up and empty state folders."""
     for kind in ("net", "mnt"):
         if not _is_private(kind):
@@ -31,6 +50,8 @@ def private_host() -> None:
                 "their own: unshare --net --mount --propagation private pytest tests/integration",
                 returncode=2,
             )
+    if worker_id != "master":  # one of several
+        assert ctypes.CDLL(None).unshare(_NAMESPACES) == 0
     run("ip", "link", "set", "lo", "up")
     for folder in _STATE_FOLDERS:
         run("mount", "-t", "tmpfs", "tmpfs", folder)
