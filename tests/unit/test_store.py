@@ -1,5 +1,6 @@
 """The journal: what is saved is on disk, and what cannot be read says so in one line."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -574,6 +575,18 @@ async def test_a_full_disk_is_an_error_and_keeps_what_was_there(store: Store) ->
         await store.save_network(huge)
 
     assert await networks(store) == [NETWORK]
+
+
+async def test_of_a_caller_who_is_cancelled_memory_and_disk_know_the_same(store: Store) -> None:
+    saving = asyncio.create_task(store.save_endpoint(ENDPOINT))
+    await asyncio.sleep(0)
+    saving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+
+    await store.save_network(NETWORK)  # for which the first one is waited
+
+    assert await endpoints(store) == [ENDPOINT]
 
 
 async def test_a_read_only_disk_is_an_error_with_a_cure(store: Store) -> None:
