@@ -245,8 +245,9 @@ def _check(arguments: argparse.Namespace) -> None:
     print(checks.shown(found, as_json=arguments.json))
     if failed := [item for item in found if item.error]:
         raise ShimError(
-            f"{len(failed)} of {len(found)} endpoints are not as the plugins made them",
-            cure="the output says why; starting the container again makes them anew",
+            f"CHECK does not pass for {len(failed)} of {len(found)} endpoints",
+            cure="start the container again, which makes it anew, unless the plugin is mistaken: "
+            'docs/fidelity.md has such under "flawed"',
         )
 
 

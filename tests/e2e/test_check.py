@@ -72,8 +72,8 @@ def test_what_was_changed_by_hand_is_told_by_the_plugin_that_made_it(engine: Eng
 
     assert found.returncode == 1
     assert found.stderr == (
-        "cnm-cni: 1 of 2 endpoints are not as the plugins made them "
-        "(the output says why; starting the container again makes them anew)\n"
+        "cnm-cni: CHECK does not pass for 1 of 2 endpoints (start the container again, which makes it anew, "
+        'unless the plugin is mistaken: docs/fidelity.md has such under "flawed")\n'
     )
     changed, other = json.loads(found.stdout)
     assert 'plugin "tuning" (network "flagged") CHECK: ' in changed["error"]
