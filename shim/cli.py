@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_looking(commands, "network", "the Docker networks bound to CNI networks")
     endpoint = _add_looking(commands, "endpoint", "the containers' attachments to them", show=True)
     _add_check(endpoint)
+    _add_looking(commands, "reservation", "the addresses that were given before there was a container")
     _add_resolve(commands)
     _add_trace(commands)
     _add_cni(commands)

@@ -213,7 +213,7 @@ class Reservations:
             if twice := given & {bare(ip.address) for ip in answer(other).ips}:
                 raise ConflictError(
                     f"network {conflist.name}: {', '.join(sorted(twice))} is taken by another container",
-                    cure="see `cnm-cni endpoint ls`",
+                    cure="see `cnm-cni reservation ls`",
                 )
 
     async def _used(self) -> set[str]:

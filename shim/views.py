@@ -1,18 +1,20 @@
-"""What the daemon has done, for people and, as JSON, for programs: `cnm-cni network` and `endpoint`.
+"""What the daemon has done, for people and, as JSON, for programs: `cnm-cni network` and the like.
 
 The journal is read beside the daemon, which need not run. Names come from the engine at the time of
 looking, since they can be changed; without an engine they show as `-`.
 """
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
 from shim import attached, printed
 from shim.config import Settings
 from shim.engine import DockerNetwork, Engine
 from shim.errors import InvalidRequestError, UnavailableError
-from shim.model import Endpoint, Network, NetworkID, PortMapping
+from shim.model import Endpoint, Network, NetworkID, PortMapping, Reservation
 from shim.options import network_options
+from shim.reservations import answer
 from shim.store import Store
 
 _T = TypeVar("_T")
@@ -104,7 +106,29 @@ async def endpoint(settings: Settings, wanted: str, *, as_json: bool) -> str:
     return "\n".join(f"{key + ':':{_WIDTH}}{value or printed.NOTHING}" for key, value in lines.items())
 
 
-VIEWS: Mapping[str, View] = {"network ls": networks, "endpoint ls": endpoints, "endpoint show": endpoint}
+async def reservations(settings: Settings, _wanted: str, *, as_json: bool) -> str:
+    """All reservations, one line each."""
+    async with _opened(settings) as store:
+        known, endpoints = await store.reservations(), await store.endpoints()
+    users = {item: endpoint.id for endpoint in endpoints for item in endpoint.reservations}
+    items = [_reservation(item, users.get(item.id, "")) for item in known]
+    if as_json:
+        return printed.json_text(items)
+    return printed.table(
+        ("RESERVATION ID", "CNI NETWORK", "ADDRESS", "USED BY", "LAST ERROR"),
+        [
+            (item["id"][:12], item["cniNetwork"], ",".join(item["addresses"]), _user(item), item["lastError"])
+            for item in items
+        ],
+    )
+
+
+VIEWS: Mapping[str, View] = {
+    "network ls": networks,
+    "endpoint ls": endpoints,
+    "endpoint show": endpoint,
+    "reservation ls": reservations,
+}
 """The views by the words of the command line."""
 
 
@@ -121,12 +145,8 @@ def matching(items: Iterable[_T], wanted: str, id_of: Callable[[_T], str]) -> _T
 
 async def journal(settings: Settings) -> tuple[list[Network], list[Endpoint]]:
     """What the daemon has on record. Raises `StoreError`."""
-    store = Store(settings.state_dir, read_only=True)
-    try:
-        await store.open()
+    async with _opened(settings) as store:
         return await store.networks(), await store.endpoints()
-    finally:
-        await store.close()
 
 
 async def docker_networks(
@@ -143,6 +163,16 @@ async def docker_networks(
         except UnavailableError:
             break
     return found
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Store]:
+    store = Store(settings.state_dir, read_only=True)
+    try:
+        await store.open()
+        yield store
+    finally:
+        await store.close()
 
 
 async def _endpoints(settings: Settings) -> list[dict[str, Any]]:
@@ -194,6 +224,29 @@ def _endpoint(endpoint: Endpoint, network: Network | None, docker: DockerNetwork
         "yielded": [{"what": what, "why": why} for what, why in replayed.yielded],
         "lost": [{"what": what, "why": why} for what, why in replayed.lost],
     }
+
+
+def _reservation(reservation: Reservation, endpoint_id: str) -> dict[str, Any]:
+    return {
+        "id": reservation.id,
+        "cniNetwork": reservation.conflist["name"],
+        "addresses": [ip.address for ip in answer(reservation).ips],
+        "endpoint": endpoint_id,
+        "network": reservation.network_id,
+        "held": sorted(reservation.held),
+        "lastError": reservation.last_error,
+        "createdAt": printed.time(reservation.created_at),
+        "conflist": reservation.conflist,
+    }
+
+
+def _user(item: Mapping[str, Any]) -> str:
+    """Who uses a reservation; nobody when it is left over, and to be given back."""
+    if item["endpoint"]:
+        return f"endpoint {item['endpoint'][:12]}"
+    if item["network"]:
+        return f"network {item['network'][:12]}"
+    return "Docker" if item["held"] else ""
 
 
 def _indented(lines: Iterable[str]) -> str:

@@ -206,6 +206,7 @@ def test_looking_with_json_prints_json_alone(capsys: Capture, state_dir: Path) -
         ("network ls", list),
         ("endpoint ls", list),
         ("endpoint show ee", dict),
+        ("reservation ls", list),
         ("resolve web", list),
     ):
         assert cli.main([*command.split(), *where]) == 0
@@ -379,6 +380,7 @@ def test_the_version_is_printed_by_command_and_by_flag(capsys: Capture) -> None:
         "network ls",
         "endpoint ls",
         "endpoint show",
+        "reservation ls",
         "resolve",
         "trace",
         "trace draw",

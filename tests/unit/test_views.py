@@ -1,4 +1,4 @@
-"""What `cnm-cni network` and `cnm-cni endpoint` show, read from a real journal beside its writer."""
+"""What `cnm-cni network`, `endpoint` and `reservation` show, read from a real journal beside its writer."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ import pytest
 from shim import views
 from shim.config import Deadlines, Settings
 from shim.errors import InvalidRequestError
-from shim.model import Endpoint, EndpointID, EndpointState, Network, NetworkID
+from shim.model import Endpoint, EndpointID, EndpointState, Network, NetworkID, Reservation
 from shim.net.replay import Replayed
 from shim.store import FILE_NAME, Store, StoreError
 from tests.unit.standins import ENDPOINT_ID, MAC, NETWORK_ID, RESULT, EngineStandIn, endpoint
@@ -362,3 +362,68 @@ async def test_looking_leaves_the_journal_as_it_is(tmp_path: Path) -> None:
     await views.endpoints(Settings(state_dir=tmp_path, docker_socket=tmp_path / "none"), "", as_json=False)
 
     assert (tmp_path / FILE_NAME).read_bytes() == journal
+
+
+# Reservations
+
+
+@pytest.fixture
+async def reserved(store: Store, shop: Endpoint) -> list[Reservation]:
+    """One for a container, one for a network, one that Docker holds, one under way, one that is left over."""
+    first = Reservation(
+        "1" * 64,
+        {"cniVersion": "1.0.0", "name": "web", "plugins": [{"type": "host-local"}]},
+        result={"cniVersion": "1.0.0", "ips": [{"address": "10.1.0.5/16"}, {"address": "fd00:1::5/64"}]},
+        created_at=86400.0,
+    )
+    held = {"10.1.0.9": "pool"}
+    reserved = [
+        first,
+        replace(first, id="2" * 64, result=address("10.1.0.8/16"), network_id=NETWORK_ID, held=held),
+        replace(first, id="3" * 64, result=address("10.1.0.9/16"), held=held),
+        replace(first, id="4" * 64, result=None),
+        replace(first, id="5" * 64, result=address("10.1.0.7/16"), last_error="host-local DEL: disk full"),
+    ]
+    for item in reserved:
+        await store.save_reservation(item)
+    await store.save_endpoint(replace(shop, reservations=(first.id,)))
+    return reserved
+
+
+def address(text: str) -> dict[str, Any]:
+    return {"cniVersion": "1.0.0", "ips": [{"address": text}]}
+
+
+@pytest.mark.usefixtures("reserved")
+async def test_reservations_are_listed_with_who_uses_them_and_why_they_are_still_there(
+    settings: Settings,
+) -> None:
+    assert cells(await views.reservations(settings, "", as_json=False)) == [
+        ["RESERVATION ID", "CNI NETWORK", "ADDRESS", "USED BY", "LAST ERROR"],
+        ["1" * 12, "web", "10.1.0.5/16,fd00:1::5/64", f"endpoint {'e' * 12}", "-"],
+        ["2" * 12, "web", "10.1.0.8/16", f"network {'a' * 12}", "-"],
+        ["3" * 12, "web", "10.1.0.9/16", "Docker", "-"],
+        ["4" * 12, "web", "-", "-", "-"],
+        ["5" * 12, "web", "10.1.0.7/16", "-", "host-local DEL: disk full"],
+    ]
+
+
+async def test_reservations_as_json_are_complete(settings: Settings, reserved: list[Reservation]) -> None:
+    found = await parsed(views.reservations, settings)
+
+    assert found[1] == {
+        "id": reserved[1].id,
+        "cniNetwork": "web",
+        "addresses": ["10.1.0.8/16"],
+        "endpoint": "",
+        "network": NETWORK_ID,
+        "held": ["10.1.0.9"],
+        "lastError": "",
+        "createdAt": "1970-01-02T00:00:00+00:00",
+        "conflist": reserved[1].conflist,
+    }
+    assert found[0]["endpoint"] == ENDPOINT_ID
+
+
+async def test_without_reservations_the_head_stands_alone(settings: Settings) -> None:
+    assert len((await views.reservations(settings, "", as_json=False)).splitlines()) == 1
