@@ -1,5 +1,6 @@
 """The IPAM driver: the addresses that Docker knows are those that the IPAM plugin of a conflist gives."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -203,6 +204,19 @@ def test_a_lease_lasts_as_long_as_the_container_runs(engine: Engine) -> None:
     assert address_of(engine, "one") == "10.77.0.99"
     engine.docker("rm", "-f", "one", "two")
     assert leases_of(engine) == set()
+
+
+def test_a_reservation_is_shown_with_the_endpoint_that_uses_it(engine: Engine) -> None:
+    create(engine, *DUAL)
+    start(engine, "one")
+    endpoint = inspected(engine, "one", "net")["EndpointID"]
+
+    shown = _reservations(engine)
+
+    assert {address.partition("/")[0] for item in shown for address in item["addresses"]} == leases_of(engine)
+    assert {(item["endpoint"], item["lastError"]) for item in shown} == {(endpoint, "")}
+    engine.docker("rm", "-f", "one")
+    assert _reservations(engine) == []
 
 
 @pytest.mark.parametrize("flags", [["-p", "70:80", "-p", "70:81"], ["--sysctl", "net.ipv4.nonsense=1"]])
@@ -502,3 +516,11 @@ def _line(run: CompletedProcess[str]) -> str:
 def _at_once(works: list[Callable[[], Any]]) -> list[Any]:
     with ThreadPoolExecutor(len(works)) as pool:
         return [future.result() for future in [pool.submit(work) for work in works]]
+
+
+def _reservations(engine: Engine) -> list[dict[str, Any]]:
+    """What `cnm-cni reservation ls` shows."""
+    shown: list[dict[str, Any]] = json.loads(
+        engine.run(engine.shim_command("reservation", "ls", "--json")).stdout
+    )
+    return shown
