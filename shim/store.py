@@ -63,7 +63,7 @@ class _Table(Generic[_T]):
 
 
 class Store:
-    """The journal in `folder`. Every call runs in one thread of its own and may raise `StoreError`.
+    """The journal in `folder`. Every call may raise `StoreError`; the file is used by one thread alone.
 
     A reader beside the daemon opens it with `read_only`; a missing file then reads as empty. `changed` is
     told after each change.
