@@ -5,8 +5,10 @@ call may be repeated, may come out of order, and the shim may die at any moment.
 """
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -309,13 +311,18 @@ class Driver:
         endpoint = await self._advance(endpoint, Step.DETACH)
         try:
             await self._leases.end(endpoint)
-            await self._handover.detach(endpoint, found)
+            await self._handover.detach(endpoint, found, partial(self._give_back, endpoint))
         except ShimError as error:
             await self._store.save_endpoint(replace(endpoint, last_error=str(error)), durable=False)
             await self._hold_ports(endpoint.id)  # the engine has revoked them, and the rules still stand
             raise
         self._ports.release(endpoint.id)
         await self._advance(endpoint, Step.DETACHED, last_error="")
+
+    async def _give_back(self, endpoint: Endpoint) -> None:
+        """Give back what was reserved for it; where that fails, `_forget` tries once more, and says why."""
+        with contextlib.suppress(ShimError):
+            await self._reservations.drop(endpoint.reservations, of=endpoint.id)
 
     async def _advance(self, endpoint: Endpoint, step: Step, **changes: Any) -> Endpoint:
         state = lifecycle.advance(endpoint.id, endpoint.state, step)

@@ -7,6 +7,7 @@ moves the finished link into the container's.
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
@@ -131,13 +132,18 @@ class Handover:
             return None
         return await self._links.find(sandbox, replace(link, mac=endpoint.mac_address or link.mac))
 
-    async def detach(self, endpoint: Endpoint, found: Link | None) -> None:
+    async def detach(
+        self, endpoint: Endpoint, found: Link | None, give_back: Callable[[], Awaitable[None]]
+    ) -> None:
         """Run the chain's DEL where the link is, or where it can be put, and leave nothing behind.
 
         `found` is what `in_sandbox` says. In the live sandbox, if the link is there under the name the
         plugins know: that needs no move. Otherwise the link goes back into the staging namespace, as it
         was after ADD. DEL without it would report success, and leak all that is keyed on its addresses
         (masquerade chains, say).
+
+        `give_back` gives addresses back that were reserved before: when plugins do that themselves, at the
+        beginning of the last DEL, that of the list's first plugin.
         """
         if begun := self._releases.pop(endpoint.id, None):
             await asyncio.gather(begun, return_exceptions=True)
@@ -145,14 +151,14 @@ class Handover:
             await firewall.withdraw(endpoint.id, attached.addresses(endpoint))
         link = attached.link(endpoint)
         if found and link and found.name == endpoint.ifname and _has_addresses(found, link):
-            await self._delete(endpoint, Path(endpoint.sandbox_key))
+            await self._delete(endpoint, Path(endpoint.sandbox_key), give_back)
         else:
             staging = await self._namespaces.create(endpoint.id)
             if link is None:
                 await self._delete_unfinished(endpoint, staging)
             else:
                 await self._take_back(endpoint, link, found, staging)
-                await self._delete(endpoint, staging)
+                await self._delete(endpoint, staging, give_back)
         await self._namespaces.remove(endpoint.id)
 
     async def _released(self, endpoint: Endpoint) -> Snapshot:
@@ -186,7 +192,7 @@ class Handover:
         link = (await self._links.outline(namespace)).link(endpoint.ifname)
         seen = _result_of(link, namespace) if link else None
         try:
-            await self._delete(replace(endpoint, netns=str(namespace), result=seen), namespace)
+            await self._delete(replace(endpoint, netns=str(namespace), result=seen), namespace, _nothing)
         except PluginError:
             if failure := await self._delete_without_link(endpoint):
                 raise failure from None
@@ -199,7 +205,7 @@ class Handover:
         """
         try:
             await self._namespaces.remove(endpoint.id)
-            await self._delete(endpoint, await self._namespaces.create(endpoint.id))
+            await self._delete(endpoint, await self._namespaces.create(endpoint.id), _nothing)
         except ShimError as error:
             return error
         return None
@@ -217,13 +223,29 @@ class Handover:
             await self._links.stand_in(staging, link)
         await self._links.restore(staging, link)
 
-    async def _delete(self, endpoint: Endpoint, namespace: Path) -> None:
+    async def _delete(
+        self, endpoint: Endpoint, namespace: Path, give_back: Callable[[], Awaitable[None]]
+    ) -> None:
         result = None
         if endpoint.result is not None:
             result = attached.result(endpoint).relocated(
                 endpoint.netns, endpoint.ifname, str(namespace), endpoint.ifname
             )
-        await self._runtime.delete(_conflist(endpoint), _attachment(endpoint, namespace), result)
+        conflist, attachment = _conflist(endpoint), _attachment(endpoint, namespace)
+        first, others = replace(conflist, plugins=conflist.plugins[:1]), conflist.plugins[1:]
+        await self._runtime.delete(replace(conflist, plugins=others), attachment, result)
+        await _both(self._runtime.delete(first, attachment, result), give_back())
+
+
+async def _nothing() -> None:
+    """Give nothing back."""
+
+
+async def _both(one: Awaitable[None], other: Awaitable[None]) -> None:
+    """Wait until both have ended, also when one fails. Raises its error."""
+    for outcome in await asyncio.gather(one, other, return_exceptions=True):
+        if outcome is not None:
+            raise outcome
 
 
 def _is_guarded(endpoint: Endpoint) -> bool:

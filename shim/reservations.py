@@ -19,7 +19,7 @@ from shim.cni.errors import PluginError
 from shim.cni.result import IP, Result
 from shim.cni.runtime import Attachment, Runtime
 from shim.errors import ConflictError, InvalidRequestError, ShimError
-from shim.model import Reservation
+from shim.model import EndpointID, Reservation
 from shim.net.namespaces import Namespaces
 from shim.options import OF_IPAM
 from shim.store import Store
@@ -136,9 +136,12 @@ class Reservations:
         """
         await self._release(lambda _held, pool: pool == pool_id)
 
-    async def drop(self, reservation_ids: Sequence[str]) -> None:
-        """Give back those that neither the engine nor an endpoint uses any more. Raises `PluginError`."""
-        used = await self._used()
+    async def drop(self, reservation_ids: Sequence[str], *, of: EndpointID | None = None) -> None:
+        """Give back those that neither the engine nor an endpoint uses any more, `of` left aside.
+
+        Raises `PluginError`.
+        """
+        used = await self._used(but=of)
         for reservation in await self._store.reservations():
             if reservation.id in reservation_ids and not reservation.held and reservation.id not in used:
                 await self.give_back(reservation)
@@ -216,8 +219,9 @@ class Reservations:
                     cure="see `cnm-cni reservation ls`",
                 )
 
-    async def _used(self) -> set[str]:
-        return {item for endpoint in await self._store.endpoints() for item in endpoint.reservations}
+    async def _used(self, *, but: EndpointID | None = None) -> set[str]:
+        endpoints = [endpoint for endpoint in await self._store.endpoints() if endpoint.id != but]
+        return {item for endpoint in endpoints for item in endpoint.reservations}
 
 
 def answer(reservation: Reservation) -> Result:

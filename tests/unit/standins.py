@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -224,8 +224,11 @@ class ScriptedHandover(Handover):
     async def in_sandbox(self, endpoint: Endpoint) -> Link | None:
         return self.found if endpoint.sandbox_key else None
 
-    async def detach(self, endpoint: Endpoint, found: Link | None) -> None:
+    async def detach(
+        self, endpoint: Endpoint, found: Link | None, give_back: Callable[[], Awaitable[None]]
+    ) -> None:
         await self._act("detach" if found is None else "detach in the sandbox", endpoint)
+        await give_back()
 
     async def _act(self, call: str, endpoint: Endpoint) -> None:
         self.calls.append((call, endpoint.id))

@@ -1,8 +1,9 @@
-"""Which version a conflist is run in, and when its plugins are asked whether they are ready.
+"""Which version a conflist is run in, when its plugins are asked whether they are ready, and how they end.
 
 What the handover does to namespaces and links is proven in `tests/integration/test_handover.py`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,13 +14,17 @@ from shim.cni.errors import PluginError
 from shim.cni.exec import Exec
 from shim.cni.runtime import Runtime
 from shim.handover import Handover
+from shim.model import Endpoint, EndpointState
 from shim.net.links import Links
 from shim.net.namespaces import Namespaces
 from shim.net.thread import NetlinkThread
 from tests.unit.cni.scripted import ScriptedPlugins
+from tests.unit.standins import LINK, endpoint
 
 NOT_READY = """[ "$CNI_COMMAND" != STATUS ] || { echo '{"code": 50, "msg": "no uplink"}'; exit 1; }"""
 SPEAKS = """[ "$CNI_COMMAND" != VERSION ] || echo '{"cniVersion": "1.0.0", "supportedVersions": ["1.0.0"]}'"""
+
+FAILS = """echo '{"code": 100, "msg": "device busy"}'; exit 1"""
 
 
 @pytest.fixture
@@ -78,6 +83,60 @@ async def test_a_conflist_that_offers_versions_is_run_in_one_that_its_plugins_sp
 
     assert prepared.cni_version == "1.0.0"
     assert plugins.calls == ["one VERSION"]  # 1.0.0 has no STATUS
+
+
+async def test_addresses_are_given_back_once_only_the_first_plugin_is_left(
+    handover: Handover, plugins: ScriptedPlugins
+) -> None:
+    plugins.write("one")
+    plugins.write("two")
+    given = asyncio.Event()
+
+    async def give_back() -> None:
+        assert plugins.calls[:1] == ["two DEL"]
+        given.set()
+
+    await handover.detach(_attached("one", "two"), LINK, give_back)
+
+    assert given.is_set()
+    assert plugins.calls == ["two DEL", "one DEL"]
+
+
+async def test_while_a_later_plugin_fails_addresses_are_kept(
+    handover: Handover, plugins: ScriptedPlugins
+) -> None:
+    plugins.write("one")
+    plugins.write("two", FAILS)
+
+    async def give_back() -> None:
+        pytest.fail("it was given back")
+
+    with pytest.raises(PluginError, match=r'plugin "two" .* DEL: device busy'):
+        await handover.detach(_attached("one", "two"), LINK, give_back)
+
+    assert plugins.calls == ["two DEL"]
+
+
+async def test_a_first_plugin_that_fails_is_the_error_once_addresses_are_given_back(
+    handover: Handover, plugins: ScriptedPlugins
+) -> None:
+    plugins.write("one", FAILS)
+    given = asyncio.Event()
+
+    async def give_back() -> None:
+        await asyncio.sleep(0.2)  # longer than the plugin takes
+        given.set()
+
+    with pytest.raises(PluginError, match=r'plugin "one" .* DEL: device busy'):
+        await handover.detach(_attached("one"), LINK, give_back)
+
+    assert given.is_set()
+
+
+def _attached(*plugins: str) -> Endpoint:
+    """An endpoint that is in a live sandbox with such a chain."""
+    conflist = {"cniVersion": "1.0.0", "name": "web", "plugins": [{"type": name} for name in plugins]}
+    return endpoint(EndpointState.LEAVING, conflist=conflist, sandbox_key="/proc/self/ns/net")
 
 
 def _conflist(*, mtu: int = 1500, versions: list[str] | None = None) -> NetworkConfigList:
