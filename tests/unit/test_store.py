@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from dataclasses import asdict, replace
@@ -578,11 +579,21 @@ async def test_a_full_disk_is_an_error_and_keeps_what_was_there(store: Store) ->
 
 
 async def test_of_a_caller_who_is_cancelled_memory_and_disk_know_the_same(store: Store) -> None:
-    saving = asyncio.create_task(store.save_endpoint(ENDPOINT))
-    await asyncio.sleep(0)
-    saving.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await saving
+    assert store._connection
+    begun = threading.Event()
+    store._connection.set_trace_callback(lambda _: begun.set())
+    with closing(sqlite3.connect(store._path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # until it ends, the first one is being written and the second waits
+        writing = asyncio.create_task(store.save_endpoint(ENDPOINT))
+        await asyncio.to_thread(begun.wait)
+        waiting = asyncio.create_task(store.save_endpoint(replace(ENDPOINT, id=EndpointID("9" * 64))))
+        await asyncio.sleep(0)
+        writing.cancel()
+        waiting.cancel()
+        for saving in (writing, waiting):
+            with pytest.raises(asyncio.CancelledError):
+                await saving
+        other.execute("COMMIT")
 
     await store.save_network(NETWORK)  # for which the first one is waited
 
