@@ -16,6 +16,7 @@ from shim.cni.conf import NetworkConfigList
 from shim.cni.result import IP, Result
 from shim.engine import Engine
 from shim.errors import ConflictError, InvalidRequestError
+from shim.inplace import InPlace
 from shim.model import Endpoint, EndpointState, Ipam, Mode, Network, PortMapping, Reservation
 from shim.options import (
     ENGINES_OWN,
@@ -40,9 +41,12 @@ from shim.wire.messages import CreateEndpointRequest, PortBinding
 class Admission:
     """Admits endpoints. The journal has the record when a call returns."""
 
-    def __init__(self, store: Store, engine: Engine, addresses: Reservations, ports: HostPorts) -> None:
+    def __init__(
+        self, store: Store, engine: Engine, in_place: InPlace, addresses: Reservations, ports: HostPorts
+    ) -> None:
         self._store = store
         self._engine = engine
+        self._in_place = in_place
         self._reservations = addresses
         self._host_ports = ports
         self._admitting = asyncio.Lock()
@@ -63,7 +67,7 @@ class Admission:
         if network.internal:
             conflist = translate.internal(conflist)
         if of_network.mode is Mode.INPLACE and not mac_address:
-            mac_address = translate.foretold_mac(conflist)
+            mac_address = await self._in_place.foretold_mac(conflist)
         conflist, held, wanted = await self._addressed(request, network, conflist, options)
         try:
             async with self._admitting:

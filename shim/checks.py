@@ -1,8 +1,8 @@
 """`cnm-cni endpoint check`: the chain's CHECK, asked of the containers as they are now.
 
-Plugins compare the container with the result of ADD. By then the engine may have given the link another name,
-its address another prefix length, and the default route to another network; so they get the result as it is
-in the container. Nothing here needs the daemon.
+Plugins compare the container with the result of ADD. By then the engine may have given the link another name
+or MAC address, its address another prefix length, and the default route to another network; so they get the
+result as it is in the container. Nothing here needs the daemon.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from shim.cni.result import Result
 from shim.cni.runtime import Attachment, Runtime
 from shim.config import Settings
 from shim.errors import InvalidRequestError, ShimError
-from shim.model import Endpoint, EndpointState
+from shim.model import Endpoint, EndpointState, JSONObject
 from shim.net.links import Links
 from shim.net.namespaces import is_namespace
 from shim.net.snapshot import Link, Snapshot
@@ -77,6 +77,11 @@ def in_container(result: Result, endpoint: Endpoint, found: Link, sandbox: Snaps
     raw: dict[str, Any] = result.relocated(
         endpoint.netns, endpoint.ifname, endpoint.sandbox_key, found.name
     ).to_json()
+    if raw.get("interfaces") and found.mac:
+        raw["interfaces"] = [
+            {**item, "mac": found.mac} if _is_link(item, endpoint, found) else item
+            for item in raw["interfaces"]
+        ]
     addresses = {ip_interface(address).ip: address for address in found.addresses}
     defaults = {route.destination for route in sandbox.routes if route.link == found.name}
     if raw.get("ips"):
@@ -128,6 +133,10 @@ async def _check_renamed(
     """CHECK under two names: that of the link now, and that of ADD, which the IPAM plugin has noted."""
     await runtime.check(ipam.settled(conflist, result.ips, result), attachment, result)
     await runtime.check(ipam.alone(conflist), replace(attachment, ifname=ifname), result)
+
+
+def _is_link(interface: JSONObject, endpoint: Endpoint, found: Link) -> bool:
+    return (interface.get("sandbox"), interface["name"]) == (endpoint.sandbox_key, found.name)
 
 
 def _joined(found: Endpoint) -> Endpoint:

@@ -279,6 +279,8 @@ class Driver:
         try:
             _check(endpoint)
             endpoint = await self._handover.snapshot(endpoint)
+            if endpoint.mode is Mode.INPLACE:
+                await self._in_place.settle_mac(endpoint)
             await self._handover.publish(endpoint)
         except ShimError:
             await self._remove(endpoint)

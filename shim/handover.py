@@ -130,7 +130,10 @@ class Handover:
         sandbox = Path(endpoint.sandbox_key)
         if link is None or not endpoint.sandbox_key or not is_namespace(sandbox):
             return None
-        return await self._links.find(sandbox, replace(link, mac=endpoint.mac_address or link.mac))
+        found = await self._links.find(sandbox, replace(link, mac=attached.mac(endpoint)))
+        if found is None and attached.mac(endpoint) != link.mac:  # in place, it may not have got it yet
+            found = await self._links.find(sandbox, link)
+        return found
 
     async def detach(
         self, endpoint: Endpoint, found: Link | None, give_back: Callable[[], Awaitable[None]]
@@ -151,7 +154,10 @@ class Handover:
             await firewall.withdraw(endpoint.id, attached.addresses(endpoint))
         link = attached.link(endpoint)
         if found and link and found.name == endpoint.ifname and _has_addresses(found, link):
-            await self._delete(endpoint, Path(endpoint.sandbox_key), give_back)
+            sandbox = Path(endpoint.sandbox_key)
+            if found.mac != link.mac:  # a device of the host goes back as it was
+                await self._links.set_mac(sandbox, found.name, link.mac)
+            await self._delete(endpoint, sandbox, give_back)
         else:
             staging = await self._namespaces.create(endpoint.id)
             if link is None:

@@ -1,15 +1,18 @@
 """In place: the chain runs in the container's own namespace at Join, and no link is moved.
 
 It needs a sandbox that is a namespace by then: `docker run` has one on engines from 28.0, `docker network
-connect` to a running container on all.
+connect` to a running container on all. The link's MAC address is settled before, when the engine asks for it.
 """
 
 import itertools
 import logging
+import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from shim import attached
+from shim.cni.conf import NetworkConfigList
 from shim.engine import Engine
 from shim.errors import ConflictError, ShimError
 from shim.model import Endpoint, Mode
@@ -21,6 +24,9 @@ from shim.translate import IFNAME
 
 _log = logging.getLogger(__name__)
 
+_MAKE_LINKS = {"bridge", "macvlan", "ptp", "tap"}
+"""Plugins whose link is new, so that it may get a MAC address of ours."""
+
 
 class InPlace:
     """Makes endpoints ready for ADD in the sandbox. Every call may raise `KernelError`."""
@@ -28,6 +34,22 @@ class InPlace:
     def __init__(self, engine: Engine, links: Links) -> None:
         self._engine = engine
         self._links = links
+
+    async def foretold_mac(self, conflist: NetworkConfigList) -> str:
+        """The MAC address that the link will have; empty when unknown.
+
+        It is the one in the conflist, that of the host's device, or one of ours.
+        """
+        said = [plugin["mac"] for plugin in conflist.plugins if isinstance(plugin.get("mac"), str)]
+        if any(said):
+            return str(said[-1]).lower()
+        first = conflist.plugins[0]
+        if "mac" in conflist.capabilities or first["type"] in _MAKE_LINKS:
+            return ":".join(f"{byte:02x}" for byte in (2, *secrets.token_bytes(5)))
+        if first["type"] == "host-device" and (device := first.get("device")):
+            on_host = (await self._links.outline(None)).links
+            return next((link.mac for link in on_host if link.name == device), "")
+        return ""
 
     async def prepare(self, endpoint: Endpoint, sandbox_key: str) -> Endpoint:
         """The endpoint with namespace and link name for ADD; by handover where there is no namespace yet.
@@ -49,6 +71,15 @@ class InPlace:
             )
         ifname = endpoint.ifname or await self._name(endpoint, names)
         return replace(endpoint, netns=sandbox_key, sandbox_key=sandbox_key, ifname=ifname)
+
+    async def settle_mac(self, endpoint: Endpoint) -> None:
+        """Give the link the MAC address that the engine knows of, which not every plugin takes.
+
+        By handover the engine does so.
+        """
+        link = attached.link(endpoint)
+        if link is not None and endpoint.mac_address not in {"", link.mac}:
+            await self._links.set_mac(Path(endpoint.netns), link.name, endpoint.mac_address)
 
     async def leave_to_engine(self, endpoint: Endpoint, routes: Sequence[Route]) -> None:
         """Remove default routes of the chain: the engine sets that of the network it chooses.

@@ -133,7 +133,8 @@ def drivers(
 ) -> tuple[Driver, IpamDriver]:
     """The two drivers of one engine, which share what they know."""
     pools = Pools()
-    admission = Admission(store, engine, reservations, ports)
+    in_place = InPlace(engine, links)
+    admission = Admission(store, engine, in_place, reservations, ports)
     networks = Networks(
         store=store,
         resolver=resolver,
@@ -150,7 +151,7 @@ def drivers(
         handover=handover,
         admission=admission,
         identities=Identities(store, engine),
-        in_place=InPlace(engine, links),
+        in_place=in_place,
         replays=replays,
         leases=leases,
         pools=pools,

@@ -1,6 +1,5 @@
 """From Docker's words to CNI's and back, pure: wishes to runtime configuration, results to replies."""
 
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_interface, ip_network
@@ -24,9 +23,6 @@ _DNS = {"nameservers": "--dns", "domain": "--dns-search", "search": "--dns-searc
 
 _ROUTES_EACH_ADDRESS = "ptp"
 """The plugin that removes the connected route of the address's subnet and routes by its gateway alone."""
-
-_TAKE_MAC = {"bridge", "macvlan", "tap"}
-"""Plugins that make a link with the MAC address in `CNI_ARGS`."""
 
 _BURST_SECONDS = 0.1
 _LEAST_BURST = 256_000
@@ -120,19 +116,6 @@ def internal(conflist: NetworkConfigList) -> NetworkConfigList:
             {**plugin, "ipMasq": False} if plugin.get("ipMasq") else plugin for plugin in conflist.plugins
         ),
     )
-
-
-def foretold_mac(conflist: NetworkConfigList) -> str:
-    """The MAC address that a link will have which is made after the engine asks for it; empty when unknown.
-
-    It is the one in the conflist, or one of ours where a plugin takes it.
-    """
-    said = [plugin["mac"] for plugin in conflist.plugins if isinstance(plugin.get("mac"), str)]
-    if any(said):
-        return str(said[-1]).lower()
-    if "mac" in conflist.capabilities or conflist.plugins[0]["type"] in _TAKE_MAC:
-        return ":".join(f"{byte:02x}" for byte in (2, *secrets.token_bytes(5)))
-    return ""
 
 
 def with_prefix(address: str, conflist: NetworkConfigList) -> str:

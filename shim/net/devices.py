@@ -162,6 +162,11 @@ def set_up(sockets: Netlink, index: int) -> None:
     change(sockets, index, flags=UP, mask=UP)
 
 
+def set_mac(sockets: Netlink, index: int, mac: str) -> None:
+    """Set the MAC address."""
+    change(sockets, index, attribute(_MAC, _octets(mac)))
+
+
 def set_mtu(sockets: Netlink, index: int, mtu: int) -> None:
     """Set the largest packet, in bytes."""
     change(sockets, index, attribute(_MTU, netlink.u32(mtu)))
@@ -209,7 +214,7 @@ def make(sockets: Netlink, link: Link, name: str) -> None:
         info.append(nested(_DATA, base64.b64decode(link.data)))
     body = [attribute(_NAME, netlink.from_text(name)), nested(_INFO, *info)]
     if link.mac:
-        body.append(attribute(_MAC, bytes.fromhex(link.mac.replace(":", ""))))
+        body.append(attribute(_MAC, _octets(link.mac)))
     sockets.request(
         _NEW_LINK, _HEADER.pack(0, 0, 0, 0, 0) + b"".join(body), netlink.CREATE | netlink.EXCLUSIVE
     )
@@ -362,7 +367,11 @@ def _is_link_local(address: str) -> bool:
 
 def _from_mac(mac: str) -> bytes:
     """The link-local address that the kernel makes of a MAC address. Source: RFC 4291, appendix A."""
-    octets = bytes.fromhex(mac.replace(":", ""))
+    octets = _octets(mac)
     if len(octets) != 6:  # noqa: PLR2004
         return b""
     return b"\xfe\x80" + bytes(6) + bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+
+
+def _octets(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))

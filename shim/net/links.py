@@ -113,13 +113,24 @@ class Links:
         await self._run(f"move {name} from {_shown(source)} to {_shown(target)}", source, move)
 
     async def restore(self, namespace: Path, link: Link) -> None:
-        """Bring the link of that name up again, with the addresses of `link`."""
+        """Bring the link of that name up again, with MAC address and addresses of `link`."""
 
         def restore() -> None:
             with Netlink() as sockets:
+                if devices.devices(sockets)[_index(link.name)].mac != link.mac:
+                    devices.set_mac(sockets, _index(link.name), link.mac)
                 _raise(sockets, link)
 
         await self._within(f"restore {link.name} in {_shown(namespace)}", namespace, restore)
+
+    async def set_mac(self, namespace: Path, name: str, mac: str) -> None:
+        """Give the link of that name that MAC address."""
+
+        def set_mac() -> None:
+            with Netlink() as sockets:
+                devices.set_mac(sockets, _index(name), mac)
+
+        await self._within(f"give {name} in {_shown(namespace)} MAC address {mac}", namespace, set_mac)
 
     async def add_altname(self, namespace: Path, name: str, altname: str) -> None:
         """Let a link be found by another name too, if not so already; before Linux 5.5 that is refused."""

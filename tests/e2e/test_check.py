@@ -1,18 +1,19 @@
 """`cnm-cni endpoint check`: the chain's CHECK against real containers, however their links came to be."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 from lab.engine import Engine
 
-from tests.e2e.containers import BRIDGE, BY_PLUGIN, FIREWALL, NAME, network, start
+from tests.e2e.containers import BRIDGE, BY_PLUGIN, FIREWALL, NAME, inspected, network, start
 
 Conflist = Callable[..., str]
 
 IN_PLACE = ("-o", "cni.mode=inplace")
+MAC = "02:00:00:00:00:77"
 TUNING: dict[str, Any] = {"type": "tuning", "mtu": 1400}
 PTP: dict[str, Any] = {"type": "ptp", "ipam": BRIDGE["ipam"]}
 BANDWIDTH: dict[str, Any] = {"type": "bandwidth", "egressRate": 8_000_000, "egressBurst": 800_000}
@@ -23,10 +24,10 @@ def check(engine: Engine, *words: str) -> CompletedProcess[str]:
     return engine.run(command, check=False)
 
 
-def within(engine: Engine, container: str) -> list[str]:
+def within(engine: Engine, container: str, *options: str) -> list[str]:
     """`ip link` in the container, with more rights than the container has."""
     pid = engine.docker("inspect", "-f", "{{.State.Pid}}", container).stdout.strip()
-    return ["nsenter", "--target", pid, "--net", "ip", "link"]
+    return ["nsenter", "--target", pid, "--net", "ip", *options, "link"]
 
 
 @pytest.fixture(params=[(), IN_PLACE], ids=["handover", "in place"])
@@ -61,6 +62,40 @@ def test_a_point_to_point_link_is_as_its_plugin_made_it(
     found = check(engine, "--all")
 
     assert found.returncode == 0, found.stdout + found.stderr
+
+
+@pytest.fixture
+def device(engine: Engine) -> Iterator[str]:
+    """A link of the host to give away."""
+    engine.run(["ip", "link", "add", "gift", "type", "veth", "peer", "name", "giver"])
+    try:
+        yield "gift"
+    finally:
+        engine.run(["ip", "link", "del", "giver"])
+
+
+@pytest.mark.parametrize("mode", [(), IN_PLACE], ids=["handover", "in place"])
+@pytest.mark.parametrize("kind", ["ptp", "host-device"])
+def test_a_mac_address_that_no_plugin_takes_is_the_links_until_it_goes_back_to_the_host(
+    engine: Engine, conflist: Conflist, device: str, kind: str, mode: tuple[str, ...]
+) -> None:
+    def mac(command: list[str]) -> str:
+        return str(json.loads(engine.run(command).stdout)[0]["address"])
+
+    own = mac(["ip", "-j", "link", "show", device])
+    conflist(NAME, {"type": kind, "device": device, "ipam": BRIDGE["ipam"]})
+    network(engine, "net", *BY_PLUGIN, *mode)
+    start(engine, "one", "--network", "none")
+    engine.docker("network", "disconnect", "none", "one")
+    engine.docker("network", "connect", "--driver-opt", f"cni.mac={MAC}", "net", "one")
+
+    assert inspected(engine, "one", "net")["MacAddress"] == MAC
+    assert mac([*within(engine, "one", "-j"), "show", "eth0"]) == MAC
+    found = check(engine, "--all")
+    assert found.returncode == 0, found.stdout + found.stderr
+
+    engine.docker("rm", "-f", "one")
+    assert mac(["ip", "-j", "link", "show", device]) == own
 
 
 def test_what_was_changed_by_hand_is_told_by_the_plugin_that_made_it(engine: Engine, net: str) -> None:

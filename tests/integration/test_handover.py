@@ -5,7 +5,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -172,6 +172,14 @@ async def before(host: Host) -> Footprint:
     return host.footprint()
 
 
+@pytest.fixture
+def uplink() -> Iterator[str]:
+    """A link of the host to give away."""
+    run("ip", "link", "add", "uplink", "type", "veth", "peer", "name", "uplink-peer")
+    yield "uplink"
+    run("ip", "link", "delete", "uplink-peer")
+
+
 async def test_del_in_the_live_sandbox_leaves_nothing(host: Host, sandbox: Path, before: Footprint) -> None:
     reply = await host.create()
     await host.join(sandbox, reply)
@@ -332,6 +340,24 @@ async def test_a_mac_address_that_only_the_engine_sets_does_not_hide_the_link_fr
 
     assert await host.state() is EndpointState.LEFT
     await host.driver.delete_endpoint(ABOUT)
+    assert await host.holds_only(before)
+
+
+@pytest.mark.parametrize("returned", ["", "cni" + "e" * 12], ids=["in the sandbox", "returned by the engine"])
+async def test_a_device_of_the_host_comes_back_with_the_mac_address_that_it_had(
+    host: Host, sandbox: Path, uplink: str, before: Footprint, returned: str
+) -> None:
+    ipam = {"type": "static", "addresses": [{"address": "10.114.0.2/24"}]}
+    own = links(None)[uplink]["address"]
+    host.offer([{"type": "host-device", "device": uplink, "ipam": ipam}, PORTMAP])
+    await host.join(sandbox, await host.create(MAC))
+    run("ip", "-n", sandbox.name, "link", "set", "eth0", "address", MAC)
+    if returned:
+        run("ip", "-n", sandbox.name, "link", "set", "eth0", "netns", str(os.getpid()), "name", returned)
+
+    await host.leave()
+
+    assert links(None)[uplink]["address"] == own
     assert await host.holds_only(before)
 
 

@@ -199,12 +199,13 @@ async def test_a_link_exists_or_not(net: Links, sandbox: Path, veth: str) -> Non
     assert not await net.exists(sandbox, veth)
 
 
-async def test_a_link_moved_and_restored_is_up_with_its_addresses(
+async def test_a_link_moved_and_restored_is_up_with_its_mac_address_and_addresses(
     net: Links, sandbox: Path, veth: str
 ) -> None:
     link = (await net.outline(None)).link(veth)
     assert link
     await net.move(None, veth, sandbox, veth)
+    await net.set_mac(sandbox, veth, "02:00:00:00:00:09")
 
     await net.restore(sandbox, link)
     await net.restore(sandbox, link)

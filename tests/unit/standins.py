@@ -270,6 +270,8 @@ class SeenLinks(Links):
     def __init__(self) -> None:
         self.seen = Snapshot()
         self.removed: list[Route] = []
+        self.mac_addresses: list[str] = []
+        """Those that were given, behind the name of the link."""
         self.altnames: list[str] = []
         """Further names that were given, and with a `-` those that were taken."""
         self.refuses_altnames = False
@@ -283,6 +285,9 @@ class SeenLinks(Links):
     @asynccontextmanager
     async def watch(self, _namespace: Path) -> AsyncIterator[Changed]:
         yield partial(asyncio.sleep, 0.001)
+
+    async def set_mac(self, _namespace: Path, name: str, mac: str) -> None:
+        self.mac_addresses.append(f"{name} {mac}")
 
     async def add_altname(self, _namespace: Path, name: str, altname: str) -> None:
         if self.refuses_altnames:

@@ -13,6 +13,7 @@ from shim.cni.errors import PluginError
 from shim.cni.result import Result
 from shim.engine import Engine
 from shim.errors import ConflictError, InvalidRequestError, UnavailableError
+from shim.inplace import InPlace
 from shim.model import Endpoint, EndpointID, EndpointState, Ipam, Network, NetworkID
 from shim.options import network_options
 from shim.publish import HostPorts
@@ -29,6 +30,7 @@ from tests.unit.standins import (
     RESULT,
     EngineStandIn,
     NoNamespaces,
+    SeenLinks,
     endpoint,
 )
 
@@ -52,7 +54,8 @@ def reservations(store: Store, plugins: ScriptedPlugins) -> Reservations:
 
 @pytest.fixture
 def admission(store: Store, docker: EngineStandIn, reservations: Reservations, ports: HostPorts) -> Admission:
-    return Admission(store, Engine(docker.socket, 2.0), reservations, ports)
+    engine = Engine(docker.socket, 2.0)
+    return Admission(store, engine, InPlace(engine, SeenLinks()), reservations, ports)
 
 
 def request(*bindings: PortBinding, **changes: Any) -> CreateEndpointRequest:

@@ -1,18 +1,22 @@
-"""Where the chain runs in place, and under which name its link stands."""
+"""Where the chain runs in place, and under which name and MAC address its link stands."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from shim.cni.conf import NetworkConfigList
 from shim.engine import Engine
 from shim.errors import ConflictError
 from shim.inplace import InPlace
 from shim.model import EndpointState, Mode
 from shim.net.snapshot import Link, Snapshot
-from tests.unit.standins import ENDPOINT_ID, NETWORK_ID, EngineStandIn, SeenLinks, endpoint
+from tests.unit.standins import ENDPOINT_ID, LINK, NETWORK_ID, EngineStandIn, SeenLinks, endpoint
 
 LIVE = "/proc/self/ns/net"
+MAC = "02:00:00:00:00:09"
 PLANNED = endpoint(EndpointState.PLANNED, ifname="", mode=Mode.INPLACE)
 
 
@@ -96,3 +100,57 @@ async def test_a_name_that_another_link_has_is_refused_before_a_plugin_could_tou
 
     with pytest.raises(ConflictError, match=r"network web: the container has a link eth0 already"):
         await in_place.prepare(replace(PLANNED, ifname="eth0"), LIVE)
+
+
+def chain(*plugins: dict[str, Any]) -> NetworkConfigList:
+    return NetworkConfigList.from_json({"cniVersion": "1.0.0", "name": "web", "plugins": [*plugins]}, "test")
+
+
+async def test_the_mac_address_of_a_link_to_come_is_the_one_in_the_conflist(in_place: InPlace) -> None:
+    tuned = chain({"type": "ptp"}, {"type": "tuning", "mac": MAC.upper()}, {"type": "portmap"})
+
+    assert await in_place.foretold_mac(tuned) == MAC
+
+
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        {"type": "bridge"},
+        {"type": "macvlan"},
+        {"type": "ptp"},
+        {"type": "other", "capabilities": {"mac": True}},
+    ],
+)
+async def test_a_link_that_a_plugin_will_make_gets_a_mac_address_of_ours(
+    in_place: InPlace, plugin: dict[str, Any]
+) -> None:
+    first, second = [await in_place.foretold_mac(chain(plugin)) for _ in range(2)]
+
+    assert re.fullmatch("02(:[0-9a-f]{2}){5}", first)
+    assert first != second
+
+
+@pytest.mark.parametrize(
+    ("plugin", "mac"),
+    [
+        ({"type": "host-device", "device": "uplink"}, MAC),
+        ({"type": "host-device", "device": "gone"}, ""),
+        ({"type": "host-device", "pciBusID": "0000:00:1f.6"}, ""),
+        ({"type": "other", "device": "uplink"}, ""),
+    ],
+)
+async def test_a_device_of_the_host_keeps_its_mac_address(
+    in_place: InPlace, links: SeenLinks, plugin: dict[str, Any], mac: str
+) -> None:
+    links.seen = Snapshot(links=(Link("uplink", MAC, 1500, ()),))
+
+    assert await in_place.foretold_mac(chain(plugin)) == mac
+
+
+@pytest.mark.parametrize(("known", "given"), [(MAC, [f"eth0 {MAC}"]), (LINK.mac, []), ("", [])])
+async def test_a_link_gets_the_mac_address_that_the_engine_knows_of_where_no_plugin_took_it(
+    in_place: InPlace, links: SeenLinks, known: str, given: list[str]
+) -> None:
+    await in_place.settle_mac(endpoint(EndpointState.CREATED, mac_address=known))
+
+    assert links.mac_addresses == given

@@ -1,6 +1,5 @@
 """From Docker's words to CNI's and back."""
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +16,6 @@ from shim.translate import (
     asked,
     created,
     default_routes,
-    foretold_mac,
     further_defaults,
     host_link_name,
     internal,
@@ -416,24 +414,6 @@ def test_joined_tells_an_internal_network_no_default_route_but_the_others(gatewa
 
     assert (told.gateway, told.gateway_ipv6) == ("", "")
     assert told.static_routes == (StaticRoute("10.2.0.0/16", "10.1.0.1"),)
-
-
-def test_the_mac_address_of_a_link_to_come_is_the_one_in_the_conflist() -> None:
-    tuned = chain({"type": "ptp"}, {"type": "tuning", "mac": MAC.upper()}, {"type": "portmap"})
-
-    assert foretold_mac(tuned) == MAC
-
-
-@pytest.mark.parametrize("plugin", [{"type": "bridge"}, {"type": "macvlan"}, able("other", "mac")])
-def test_a_link_to_come_gets_a_mac_address_of_ours_where_a_plugin_takes_it(plugin: dict[str, Any]) -> None:
-    first, second = foretold_mac(chain(plugin)), foretold_mac(chain(plugin))
-
-    assert re.fullmatch("02(:[0-9a-f]{2}){5}", first)
-    assert first != second
-
-
-def test_the_mac_address_of_a_link_to_come_is_unknown_where_no_plugin_takes_one() -> None:
-    assert foretold_mac(chain({"type": "ptp"}, {"type": "tuning"})) == ""
 
 
 def test_the_default_routes_beside_the_first_of_each_family_are_further_ones() -> None:

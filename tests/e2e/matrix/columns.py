@@ -16,7 +16,6 @@ PLUGINS = (OLD_PLUGINS, NEW_PLUGINS)
 
 CARRIED = "carried"
 REPLAYED = "replayed"
-LOST = "lost"
 FLAWED = "flawed"
 
 

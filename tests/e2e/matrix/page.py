@@ -17,10 +17,11 @@ tests' kernel can run, alone and in chains.
   they do in the container, stays where they did it, and is carried as well.
 - *Replayed*: the first process finds it, though the engine does not take it along: the shim puts it back.
   Engines before 28 start the process at the same time, so that it may come some milliseconds later there.
-- *Lost*: the container does not get it, for the reason given.
 - *Flawed*: the chain's CHECK does not pass, and does not without Docker either, for the reason given.
 - *Refused*: the chain cannot be run so, and `docker` says why.
 - *Not given*: the chain can be run, but those plugins do not do this.
+
+No cell says *lost*: there is nothing here that the container does not get.
 
 The modes are those of `docker network create -o cni.mode=`. Two sets of plugins were run, 1.1.1 of Debian
 12 and the newest in Debian; a cell has two parts where they differ. Each property is seen by its effect: an
