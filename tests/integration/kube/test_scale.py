@@ -93,15 +93,17 @@ async def test_the_load_of_a_node_depends_on_its_settings_alone(
             await node.make_network(f"{number:02x}" * 32, "front", network="web")
         await asyncio.sleep(3 * STATUS_INTERVAL)
         since = cluster.request_count
+        start = asyncio.get_running_loop().time()
 
         await asyncio.gather(
             fleet.churn(OTHERS_WRITES, SECONDS), *(restart_containers(node, SECONDS) for node in nodes)
         )
 
+        took = asyncio.get_running_loop().time() - start
         requests = cluster.requests(since)
     counts = Counter(item.user for item in requests if ":real-" in item.user)
     others = sum(item.user == "fleet" for item in requests)
-    most = SECONDS / HEARTBEAT + SECONDS / STATUS_INTERVAL + SECONDS / (4 * HEARTBEAT)
+    most = took / HEARTBEAT + took / STATUS_INTERVAL + took / (4 * HEARTBEAT)
+    most += 5  # a round of the collector, watches that end
     assert len(counts) == REAL_NODES
-    assert others > 0.8 * OTHERS_WRITES * SECONDS
-    assert max(counts.values()) <= most + 5  # a round of the collector, watches that end
+    assert max(counts.values()) <= most < others / 10
