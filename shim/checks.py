@@ -118,7 +118,7 @@ async def _checked(endpoint: Endpoint, runtime: Runtime, links: Links) -> Checke
         result = in_container(attached.result(endpoint), endpoint, present, seen)
         if ipam.kind(conflist) == ipam.DHCP:  # whose CHECK may take a second lease, for nobody
             await runtime.check(ipam.settled(conflist, result.ips, result), attachment, result)
-        elif present.name != endpoint.ifname and ipam.kind(conflist):
+        elif present.name != endpoint.ifname and ipam.kind(conflist) not in {"", ipam.SETTLED}:
             await _check_renamed(runtime, conflist, attachment, endpoint.ifname, result)
         else:
             await runtime.check(conflist, attachment, result)

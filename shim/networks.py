@@ -11,7 +11,6 @@ from shim.admission import Admission
 from shim.cni import ipam
 from shim.cni.conf import NetworkConfigList
 from shim.cni.errors import PluginError
-from shim.cni.result import NOTHING
 from shim.handover import Handover
 from shim.logical import LogicalNetworks
 from shim.model import Ipam, Network, NetworkID
@@ -105,11 +104,9 @@ class Networks:
             await save(network)
 
     def _require_plugins(self, network: Network, conflist: NetworkConfigList) -> None:
-        """Raises `ConfError` unless all that will run is installed, also where addresses come beforehand."""
+        """Raises `ConfError` unless all that will run is installed."""
         try:
             self._handover.require(conflist)
-            if network.ipam is not Ipam.NULL or network_options(network.options).adds_at_join:
-                self._handover.require(ipam.settled(conflist, (), NOTHING))
         except PluginError as error:
             raise self._logical_networks.explained(network, error) from error
 

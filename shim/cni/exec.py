@@ -181,6 +181,7 @@ class _Run:
 _START_CURES = {
     errno.EACCES: "make it executable: chmod +x",
     errno.ENOEXEC: "it is no program for this machine: install the plugin built for it",
+    errno.E2BIG: "its environment is too long: fewer routes in the conflist, or shorter CNI_ARGS, would fit",
     errno.ENOENT: "is the interpreter that its first line names installed?",
 }
 

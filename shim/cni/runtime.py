@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from shim.cni import capabilities, request, versions
+from shim.cni import capabilities, ipam, request, versions
 from shim.cni.conf import NAME, NetworkConfigList
 from shim.cni.errors import ConfError, GCError, PluginError, ResultError
 from shim.cni.exec import Exec
@@ -303,7 +303,8 @@ class Runtime:
         """The plugin's answer; one that says to try later is tried again, all within one deadline."""
         limit = self._add_deadline if command == "ADD" else self._delete_deadline
         end = time.monotonic() + limit
-        environment, stdin = self._environment(command, attachment), json.dumps(asked).encode()
+        environment = self._environment(command, attachment) | ipam.environment(asked, self._plugin_path)
+        stdin = json.dumps(asked).encode()
         for pause in _PAUSES:
             try:
                 return await self._exec.run(path, environment, stdin, limit, network=asked["name"])

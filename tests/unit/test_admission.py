@@ -10,6 +10,7 @@ import pytest
 from shim.admission import Admission, boot_id, refuse_other_addresses
 from shim.cni.conf import NetworkConfigList
 from shim.cni.errors import PluginError
+from shim.cni.ipam import SETTLED
 from shim.cni.result import Result
 from shim.engine import Engine
 from shim.errors import ConflictError, InvalidRequestError, UnavailableError
@@ -346,7 +347,7 @@ async def test_the_chain_gives_the_addresses_that_dockers_ipam_chose(
     )
 
     assert section(record) == {
-        "type": "static",
+        "type": SETTLED,
         "addresses": [
             {"address": "10.1.0.77/24", "gateway": "10.1.0.1"},
             {"address": "fd00:9::77/64", "gateway": "fd00:9::1"},

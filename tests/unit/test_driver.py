@@ -11,6 +11,7 @@ import pytest
 
 from shim.admission import boot_id
 from shim.cni.errors import ConfError, PluginError
+from shim.cni.ipam import SETTLED
 from shim.driver import Driver
 from shim.errors import ConflictError, InvalidRequestError, ShimError
 from shim.model import Endpoint, EndpointID, EndpointState, Ipam, Mode, Network, NetworkID
@@ -1043,7 +1044,7 @@ async def test_the_engine_is_not_told_the_address_that_its_ipam_chose_and_the_ch
     assert await with_ipam.create_endpoint(creation(address="10.1.0.5/24")) == reply
     (plugin,) = (await stored(store)).conflist["plugins"]
     assert plugin["ipam"] == {
-        "type": "static",
+        "type": SETTLED,
         "addresses": [{"address": "10.1.0.5/24", "gateway": "10.1.0.1"}],
     }
     assert plugins.calls == []

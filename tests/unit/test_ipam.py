@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shim.cni.errors import ConfError, PluginError
+from shim.cni.ipam import SETTLED
 from shim.driver import Driver
 from shim.errors import ConflictError, InvalidRequestError
 from shim.ipam import IpamDriver
@@ -593,7 +594,7 @@ async def test_a_container_gets_the_addresses_that_were_reserved_and_leaves_none
     (reservation,) = await store.reservations()
     assert record.reservations == (reservation.id,)
     assert record.conflist["plugins"][0]["ipam"] == {
-        "type": "static",
+        "type": SETTLED,
         "addresses": [
             {"address": "10.1.0.2/24", "gateway": "10.1.0.1"},
             {"address": "fd00:1::2/64", "gateway": "fd00:1::1"},

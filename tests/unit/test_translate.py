@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from shim.cni.conf import NetworkConfigList
+from shim.cni.ipam import SETTLED
 from shim.cni.result import Result
 from shim.errors import InvalidRequestError
 from shim.model import Endpoint, EndpointID, EndpointState, Mode, NetworkID
@@ -288,7 +289,7 @@ def test_created_tells_no_mac_address_of_a_link_without_one() -> None:
 
 def settled(kind: str, *addresses: str) -> NetworkConfigList:
     """A chain whose first plugin gives these addresses."""
-    section = {"type": "static", "addresses": [{"address": address} for address in addresses]}
+    section = {"type": SETTLED, "addresses": [{"address": address} for address in addresses]}
     return chain(bare(kind, ipam=section), bare("portmap"))
 
 
@@ -303,7 +304,7 @@ def test_before_add_the_engine_is_told_the_addresses_that_are_settled() -> None:
 
 @pytest.mark.parametrize(
     "plugin",
-    [bare(), bare(ipam=HOST_LOCAL), bare(ipam={"type": "static"}), bare(ipam={"type": "static", "dns": {}})],
+    [bare(), bare(ipam=HOST_LOCAL), bare(ipam={"type": SETTLED}), bare(ipam={"type": SETTLED, "dns": {}})],
 )
 def test_before_add_the_engine_is_told_nothing_where_nothing_is_settled(plugin: dict[str, Any]) -> None:
     assert planned(chain(plugin), ENDPOINT) == CreateEndpointResponse()

@@ -1,5 +1,9 @@
 """The IPAM plugin of a chain: what its section says, how it is asked, and how its answer takes its place."""
 
+import json
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +12,7 @@ from hypothesis import strategies as st
 
 from shim.cni import ipam
 from shim.cni.conf import NetworkConfigList
-from shim.cni.ipam import Subnet
+from shim.cni.ipam import SETTLED, Subnet
 from shim.cni.result import IP, Result
 
 HOST_LOCAL = {
@@ -267,7 +271,7 @@ def test_a_settled_chain_gives_the_answer_without_asking_again() -> None:
         {
             "type": "bridge",
             "ipam": {
-                "type": "static",
+                "type": SETTLED,
                 "addresses": ANSWER["ips"],
                 "routes": ANSWER["routes"],
                 "dns": ANSWER["dns"],
@@ -299,7 +303,7 @@ def test_the_routes_of_an_answer_by_family_are_kept() -> None:
     section = ipam.settled(with_ipam(HOST_LOCAL), answer.ips, answer).plugins[1]["ipam"]
 
     assert section == {
-        "type": "static",
+        "type": SETTLED,
         "addresses": [{"address": "10.1.0.5/16", "gateway": "10.1.0.1"}],
         "routes": [{"dst": "0.0.0.0/0", "gw": "10.1.0.9"}],
     }
@@ -315,7 +319,7 @@ def test_a_chain_without_ipam_plugin_gets_the_addresses_in_its_first_plugin() ->
         {
             "type": "macvlan",
             "master": "eth1",
-            "ipam": {"type": "static", "addresses": [{"address": "10.1.0.5/16"}]},
+            "ipam": {"type": SETTLED, "addresses": [{"address": "10.1.0.5/16"}]},
         },
         {"type": "tuning"},
     )
@@ -326,6 +330,48 @@ def test_a_chain_without_ipam_plugin_gets_the_addresses_in_its_first_plugin() ->
 )
 def test_a_plugin_with_another_section_is_not_settled(plugin: dict[str, Any]) -> None:
     assert not ipam.is_settled(plugin)
+    assert ipam.environment(plugin, [Path("/bin")]) == {}
+
+
+def run_settled(command: str, section: dict[str, Any], version: str) -> str:
+    """What the settled plugin answers, found and run as the plugin that it serves would do it."""
+    asked = {"cniVersion": version, "name": "web", "type": "bridge", "ipam": section}
+    environment = ipam.environment(asked, [Path("/usr/lib/cni")])
+    assert environment["CNI_PATH"].startswith("/usr/lib/cni:")
+    path = shutil.which(SETTLED, path=environment["CNI_PATH"])
+    assert path
+    return subprocess.run(
+        [path],
+        env=environment | {"CNI_COMMAND": command},
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_the_settled_plugin_gives_the_answer_in_the_version_it_is_asked_in() -> None:
+    answer = Result.from_json(ANSWER, "test")
+    section = ipam.settled(with_ipam(HOST_LOCAL), answer.ips, answer).plugins[1]["ipam"]
+
+    newest, old = (json.loads(run_settled("ADD", section, version)) for version in ("1.1.0", "0.2.0"))
+
+    assert newest == ANSWER | {"cniVersion": "1.1.0"}
+    assert old["ip4"]["ip"] == ANSWER["ips"][0]["address"]
+
+
+@pytest.mark.parametrize("command", ["DEL", "CHECK"])
+def test_the_settled_plugin_has_nothing_to_give_back_and_nothing_to_check(command: str) -> None:
+    section = {"type": SETTLED, "addresses": [{"address": "10.1.0.5/16"}]}
+
+    assert run_settled(command, section, "1.0.0") == ""
+
+
+@pytest.mark.parametrize("word", ["it's", "a $(date) `date`", "back\\slash %s %d", "Größe"])
+def test_the_settled_plugin_takes_nothing_in_an_answer_for_shell(word: str) -> None:
+    section = {"type": SETTLED, "addresses": [{"address": "10.1.0.5/16"}], "dns": {"domain": word}}
+
+    assert json.loads(run_settled("ADD", section, "1.0.0"))["dns"] == {"domain": word}
 
 
 # Addresses that somebody else has chosen
