@@ -47,8 +47,7 @@ class InPlace:
         if "mac" in conflist.capabilities or first["type"] in _MAKE_LINKS:
             return ":".join(f"{byte:02x}" for byte in (2, *secrets.token_bytes(5)))
         if first["type"] == "host-device" and (device := first.get("device")):
-            on_host = (await self._links.outline(None)).links
-            return next((link.mac for link in on_host if link.name == device), "")
+            return next((link.mac for link in await self._links.links(None) if link.name == device), "")
         return ""
 
     async def prepare(self, endpoint: Endpoint, sandbox_key: str) -> Endpoint:
@@ -63,7 +62,7 @@ class InPlace:
                 endpoint.id[:12],
             )
             return replace(endpoint, mode=Mode.HANDOVER, ifname=endpoint.ifname or IFNAME)
-        names = {link.name for link in (await self._links.outline(sandbox)).links}
+        names = {link.name for link in await self._links.links(sandbox)}
         if endpoint.ifname in names:  # after a failing ADD, DEL would remove that one
             raise ConflictError(
                 f"network {endpoint.conflist['name']}: the container has a link {endpoint.ifname} already",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from shim.net import devices, fresh, neighbours, netfilter, routes, rules, sysctls, traffic
 from shim.net.devices import Device
 from shim.net.netlink import Netlink
-from shim.net.snapshot import MAIN_TABLE, Route, Snapshot
+from shim.net.snapshot import MAIN_TABLE, Link, Route, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,12 @@ class Read:
 
     snapshot: Snapshot
     indexes: dict[str, int]
+
+
+def links(sockets: Netlink) -> tuple[Link, ...]:
+    """The links, but for the loopback one. May raise `OSError`."""
+    found = {index: item for index, item in devices.devices(sockets).items() if not item.is_loopback}
+    return tuple(devices.links(sockets, found).values())
 
 
 def outline(sockets: Netlink) -> Snapshot:

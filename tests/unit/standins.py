@@ -279,6 +279,9 @@ class SeenLinks(Links):
     async def snapshot(self, _namespace: Path) -> Snapshot:
         return self.seen
 
+    async def links(self, _namespace: Path | None) -> tuple[Link, ...]:
+        return self.seen.links
+
     async def outline(self, _namespace: Path | None) -> Snapshot:
         return self.seen
 
