@@ -154,10 +154,9 @@ class Handover:
             await firewall.withdraw(endpoint.id, attached.addresses(endpoint))
         link = attached.link(endpoint)
         if found and link and found.name == endpoint.ifname and _has_addresses(found, link):
-            sandbox = Path(endpoint.sandbox_key)
-            if found.mac != link.mac:  # a device of the host goes back as it was
-                await self._links.set_mac(sandbox, found.name, link.mac)
-            await self._delete(endpoint, sandbox, give_back)
+            if found.mac != link.mac:
+                await self._give_mac_back(endpoint, found, link)
+            await self._delete(endpoint, Path(endpoint.sandbox_key), give_back)
         else:
             staging = await self._namespaces.create(endpoint.id)
             if link is None:
@@ -215,6 +214,13 @@ class Handover:
         except ShimError as error:
             return error
         return None
+
+    async def _give_mac_back(self, endpoint: Endpoint, found: Link, link: Link) -> None:
+        """A device of the host goes back as it was; one that refuses goes back none the less."""
+        try:
+            await self._links.set_mac(Path(endpoint.sandbox_key), found.name, link.mac)
+        except KernelError as error:
+            _log.warning("endpoint %s: %s", endpoint.id[:12], error)
 
     async def _take_back(self, endpoint: Endpoint, link: Link, found: Link | None, staging: Path) -> None:
         host_name = host_link_name(endpoint.id)

@@ -5,6 +5,7 @@ What the handover does to namespaces and links is proven in `tests/integration/t
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,22 @@ async def test_a_first_plugin_that_fails_is_the_error_once_addresses_are_given_b
         await handover.detach(_attached("one"), LINK, give_back)
 
     assert given.is_set()
+
+
+async def test_a_link_that_cannot_get_its_own_mac_address_back_is_deleted_none_the_less(
+    handover: Handover, plugins: ScriptedPlugins, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugins.write("one")
+    found = replace(LINK, mac="02:00:00:00:00:99")
+
+    await handover.detach(replace(_attached("one"), sandbox_key="/nowhere"), found, _nothing)
+
+    assert plugins.calls == ["one DEL"]
+    assert f"cannot give eth0 in /nowhere MAC address {LINK.mac}" in caplog.text
+
+
+async def _nothing() -> None:
+    """Give nothing back."""
 
 
 def _attached(*plugins: str) -> Endpoint:
