@@ -5,6 +5,8 @@ from pathlib import Path
 
 from lab.engine import IMAGE, Engine
 
+from shim.cni import ipam
+
 _WRAPPER = """#!/bin/sh
 echo "{name} $CNI_COMMAND" >> {log}
 exec {plugin}
@@ -22,7 +24,7 @@ class Runs:
 
 
 class CountedPlugins:
-    """The engine's plugins, each behind a wrapper that writes down its runs.
+    """The engine's plugins and the shim's own, each behind a wrapper that writes down its runs.
 
     They are in `folder`, which is made, and must be the only one of the shim's `plugin_path`: the shim passes
     it on in `CNI_PATH`, so that a plugin finds the wrapper of another one as well.
@@ -33,10 +35,11 @@ class CountedPlugins:
         self._engine = engine
         self._log = folder / "runs.log"
         folder.mkdir()
-        for name in engine.run(["ls", engine.plugin_path]).stdout.split():
-            wrapper = folder / name
-            wrapper.write_text(_WRAPPER.format(name=name, log=self._log, plugin=engine.plugin_path / name))
-            wrapper.chmod(0o755)
+        for source in (engine.plugin_path, ipam.OWN_PLUGINS):
+            for name in engine.run(["ls", source]).stdout.split():
+                wrapper = folder / name
+                wrapper.write_text(_WRAPPER.format(name=name, log=self._log, plugin=source / name))
+                wrapper.chmod(0o755)
 
     def of_container(self, network: str) -> Runs:
         """The runs for a container on a Docker network, which comes and goes.

@@ -20,6 +20,7 @@ from lab.errors import LabError
 from lab.footprint import engine_footprint, plugin_bridges
 
 from experiments.witness import Connection
+from shim.cni import ipam
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -261,18 +262,18 @@ class Bench:
                 self.engine.kill(_TRACE)
 
     def counted_plugins(self) -> tuple[Path, Callable[[], list[str]]]:
-        """The engine's plugins, each behind a wrapper that notes its runs; their folder, for `plugin_path`.
+        """The engine's plugins and the shim's own, each behind a wrapper that notes its runs.
 
-        The function gives the runs since it was last asked, each as `plugin COMMAND`.
+        Their folder is for `plugin_path`. The function gives the runs since it was last asked, each as
+        `plugin COMMAND`.
         """
         log = self.folder / "runs.log"
         log.write_text("")
         folder = self.folder
-        for name in self.engine.run(["ls", self.engine.plugin_path]).stdout.split():
-            script = (
-                f'#!/bin/sh\necho "{name} $CNI_COMMAND" >> {log}\nexec {self.engine.plugin_path / name}\n'
-            )
-            folder = self.plugin(name, script)
+        for source in (self.engine.plugin_path, ipam.OWN_PLUGINS):
+            for name in self.engine.run(["ls", source]).stdout.split():
+                script = f'#!/bin/sh\necho "{name} $CNI_COMMAND" >> {log}\nexec {source / name}\n'
+                folder = self.plugin(name, script)
 
         def taken() -> list[str]:
             runs = log.read_text().splitlines()

@@ -31,7 +31,8 @@ some 8 ms more of each `docker run`.
 DHCP = "dhcp"
 """The IPAM plugin that speaks through the link to its server, and has a daemon that renews the lease."""
 
-_OWN_PLUGINS = Path(__file__).with_name("plugins")
+OWN_PLUGINS = Path(__file__).with_name("plugins")
+"""Where it is. Plugins look there last."""
 
 _KNOW_IPS = {"host-local", STATIC}
 """IPAM plugins that read the capability `ips` though few conflists declare it."""
@@ -155,7 +156,7 @@ def environment(request: JSONObject, plugin_path: Sequence[Path]) -> dict[str, s
     answer |= {key: section[key] for key in ("routes", "dns") if key in section}
     result = Result.from_json(answer, "the settled answer").converted(request["cniVersion"])
     return {
-        "CNI_PATH": os.pathsep.join(map(str, (*plugin_path, _OWN_PLUGINS))),
+        "CNI_PATH": os.pathsep.join(map(str, (*plugin_path, OWN_PLUGINS))),
         "CNM_CNI_ANSWER": json.dumps(result.to_json()),
     }
 
