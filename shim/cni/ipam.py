@@ -147,18 +147,18 @@ def is_settled(plugin: JSONObject) -> bool:
     return isinstance(section, dict) and section.get("type") == SETTLED
 
 
-def environment(request: JSONObject, plugin_path: Sequence[Path]) -> dict[str, str]:
-    """What a plugin's environment says for a settled IPAM plugin: where it is, and the answer."""
+def environment(command: str, request: JSONObject, plugin_path: Sequence[Path]) -> dict[str, str]:
+    """What a plugin's environment says for a settled IPAM plugin: where it is, and for ADD the answer."""
     if not is_settled(request):
         return {}
+    where = {"CNI_PATH": os.pathsep.join(map(str, (*plugin_path, OWN_PLUGINS)))}
+    if command != "ADD":  # an answer that is too long for an environment must not keep DEL from running
+        return where
     section = request["ipam"]
     answer = {"cniVersion": SUPPORTED[-1], "ips": section.get("addresses", [])}
     answer |= {key: section[key] for key in ("routes", "dns") if key in section}
     result = Result.from_json(answer, "the settled answer").converted(request["cniVersion"])
-    return {
-        "CNI_PATH": os.pathsep.join(map(str, (*plugin_path, OWN_PLUGINS))),
-        "CNM_CNI_ANSWER": json.dumps(result.to_json()),
-    }
+    return where | {"CNM_CNI_ANSWER": json.dumps(result.to_json())}
 
 
 def chosen(conf: NetworkConfigList, addresses: Iterable[str], gateways: Iterable[str]) -> Result:

@@ -303,7 +303,8 @@ class Runtime:
         """The plugin's answer; one that says to try later is tried again, all within one deadline."""
         limit = self._add_deadline if command == "ADD" else self._delete_deadline
         end = time.monotonic() + limit
-        environment = self._environment(command, attachment) | ipam.environment(asked, self._plugin_path)
+        environment = self._environment(command, attachment)
+        environment |= ipam.environment(command, asked, self._plugin_path)
         stdin = json.dumps(asked).encode()
         for pause in _PAUSES:
             try:

@@ -330,13 +330,13 @@ def test_a_chain_without_ipam_plugin_gets_the_addresses_in_its_first_plugin() ->
 )
 def test_a_plugin_with_another_section_is_not_settled(plugin: dict[str, Any]) -> None:
     assert not ipam.is_settled(plugin)
-    assert ipam.environment(plugin, [Path("/bin")]) == {}
+    assert ipam.environment("ADD", plugin, [Path("/bin")]) == {}
 
 
 def run_settled(command: str, section: dict[str, Any], version: str) -> str:
     """What the settled plugin answers, found and run as the plugin that it serves would do it."""
     asked = {"cniVersion": version, "name": "web", "type": "bridge", "ipam": section}
-    environment = ipam.environment(asked, [Path("/usr/lib/cni")])
+    environment = ipam.environment(command, asked, [Path("/usr/lib/cni")])
     assert environment["CNI_PATH"].startswith("/usr/lib/cni:")
     path = shutil.which(SETTLED, path=environment["CNI_PATH"])
     assert path
@@ -365,6 +365,15 @@ def test_the_settled_plugin_has_nothing_to_give_back_and_nothing_to_check(comman
     section = {"type": SETTLED, "addresses": [{"address": "10.1.0.5/16"}]}
 
     assert run_settled(command, section, "1.0.0") == ""
+
+
+def test_an_answer_too_long_for_an_environment_keeps_no_plugin_from_its_del() -> None:
+    routes = [{"dst": f"10.{number // 256}.{number % 256}.0/24"} for number in range(20_000)]
+    section = {"type": SETTLED, "addresses": [{"address": "10.1.0.5/16"}], "routes": routes}
+
+    with pytest.raises(OSError, match="Argument list too long"):
+        run_settled("ADD", section, "1.0.0")
+    assert run_settled("DEL", section, "1.0.0") == ""
 
 
 @pytest.mark.parametrize("word", ["it's", "a $(date) `date`", "back\\slash %s %d", "Größe"])
