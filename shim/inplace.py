@@ -14,12 +14,14 @@ from pathlib import Path
 from shim import attached
 from shim.cni.conf import NetworkConfigList
 from shim.engine import Engine
-from shim.errors import ConflictError, ShimError
+from shim.errors import ConflictError, InvalidRequestError, ShimError
 from shim.model import Endpoint, Mode
 from shim.net.links import Links
 from shim.net.namespaces import is_namespace
 from shim.net.snapshot import Route
+from shim.net.thread import KernelError
 from shim.options import IFNAME as IFNAME_OPTION
+from shim.options import MAC
 from shim.translate import IFNAME
 
 _log = logging.getLogger(__name__)
@@ -46,8 +48,10 @@ class InPlace:
         first = conflist.plugins[0]
         if "mac" in conflist.capabilities or first["type"] in _MAKE_LINKS:
             return ":".join(f"{byte:02x}" for byte in (2, *secrets.token_bytes(5)))
-        if first["type"] == "host-device" and (device := first.get("device")):
-            return next((link.mac for link in await self._links.links(None) if link.name == device), "")
+        if first["type"] == "host-device":
+            device, mac = first.get("device"), str(first.get("hwaddr")).lower()
+            on_host = await self._links.links(None)
+            return next((link.mac for link in on_host if link.name == device or link.mac == mac), "")
         return ""
 
     async def prepare(self, endpoint: Endpoint, sandbox_key: str) -> Endpoint:
@@ -74,11 +78,18 @@ class InPlace:
     async def settle_mac(self, endpoint: Endpoint) -> None:
         """Give the link the MAC address that the engine knows of, which not every plugin takes.
 
-        By handover the engine does so.
+        By handover the engine does so. Raises `InvalidRequestError` when the link does not take it either.
         """
         link = attached.link(endpoint)
-        if link is not None and endpoint.mac_address not in {"", link.mac}:
+        if link is None or endpoint.mac_address in {"", link.mac}:
+            return
+        try:
             await self._links.set_mac(Path(endpoint.netns), link.name, endpoint.mac_address)
+        except KernelError as error:
+            raise InvalidRequestError(
+                f"network {endpoint.conflist['name']}: {error.cause}",
+                cure=f"leave --mac-address, or {MAC}, out",
+            ) from error
 
     async def leave_to_engine(self, endpoint: Endpoint, routes: Sequence[Route]) -> None:
         """Remove default routes of the chain: the engine sets that of the network it chooses.

@@ -272,6 +272,7 @@ class SeenLinks(Links):
         self.removed: list[Route] = []
         self.mac_addresses: list[str] = []
         """Those that were given, behind the name of the link."""
+        self.refuses_mac_addresses = False
         self.altnames: list[str] = []
         """Further names that were given, and with a `-` those that were taken."""
         self.refuses_altnames = False
@@ -290,6 +291,8 @@ class SeenLinks(Links):
         yield partial(asyncio.sleep, 0.001)
 
     async def set_mac(self, _namespace: Path, name: str, mac: str) -> None:
+        if self.refuses_mac_addresses:
+            raise KernelError(f"cannot give {name} MAC address {mac}: Operation not supported")
         self.mac_addresses.append(f"{name} {mac}")
 
     async def add_altname(self, _namespace: Path, name: str, altname: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from shim.cni.conf import NetworkConfigList
 from shim.engine import Engine
-from shim.errors import ConflictError
+from shim.errors import ConflictError, InvalidRequestError
 from shim.inplace import InPlace
 from shim.model import EndpointState, Mode
 from shim.net.snapshot import Link, Snapshot
@@ -134,6 +134,7 @@ async def test_a_link_that_a_plugin_will_make_gets_a_mac_address_of_ours(
     ("plugin", "mac"),
     [
         ({"type": "host-device", "device": "uplink"}, MAC),
+        ({"type": "host-device", "hwaddr": MAC.upper()}, MAC),
         ({"type": "host-device", "device": "gone"}, ""),
         ({"type": "host-device", "pciBusID": "0000:00:1f.6"}, ""),
         ({"type": "other", "device": "uplink"}, ""),
@@ -154,3 +155,17 @@ async def test_a_link_gets_the_mac_address_that_the_engine_knows_of_where_no_plu
     await in_place.settle_mac(endpoint(EndpointState.CREATED, mac_address=known))
 
     assert links.mac_addresses == given
+
+
+async def test_a_link_that_takes_no_mac_address_is_refused_with_the_cure(
+    in_place: InPlace, links: SeenLinks
+) -> None:
+    links.refuses_mac_addresses = True
+
+    with pytest.raises(InvalidRequestError) as refused:
+        await in_place.settle_mac(endpoint(EndpointState.CREATED, mac_address=MAC))
+
+    assert str(refused.value) == (
+        f"network web: cannot give eth0 MAC address {MAC}: Operation not supported "
+        "(leave --mac-address, or cni.mac, out)"
+    )
