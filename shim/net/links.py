@@ -86,7 +86,7 @@ class Links:
         """The link that was `wanted` before it was moved and renamed, known by its MAC address.
 
         Where several links bear that MAC address, the one with an address of `wanted` is meant, or the
-        one with its name.
+        one with its name; so is a link without MAC address.
         """
         return _same(wanted, await self.links(namespace))
 
@@ -126,7 +126,7 @@ class Links:
 
         def restore() -> None:
             with Netlink() as sockets:
-                if devices.devices(sockets)[_index(link.name)].mac != link.mac:
+                if link.mac and devices.devices(sockets)[_index(link.name)].mac != link.mac:
                     devices.set_mac(sockets, _index(link.name), link.mac)
                 _raise(sockets, link)
 
@@ -188,8 +188,10 @@ class Links:
 
 def _same(wanted: Link, links: Iterable[Link]) -> Link | None:
     alike = [link for link in links if link.mac == wanted.mac]
-    if not wanted.mac:
+    if not wanted.mac and wanted.addresses:
         alike = [link for link in alike if _ips(link) & _ips(wanted)]
+    elif not wanted.mac:
+        alike = [link for link in alike if link.name == wanted.name]
     if len(alike) > 1:
         alike.sort(key=lambda link: (not _ips(link) & _ips(wanted), link.name != wanted.name))
     return alike[0] if alike else None

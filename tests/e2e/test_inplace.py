@@ -40,6 +40,16 @@ HANGS = """#!/bin/sh
 touch "${0%/*}/here"
 exec sleep 600
 """
+TUN = """#!/bin/sh
+in_sandbox() { nsenter --net="$CNI_NETNS" ip "$@"; }
+case $CNI_COMMAND in
+ADD) in_sandbox tuntap add "$CNI_IFNAME" mode tun || exit 1
+     link='"name": "'$CNI_IFNAME'", "sandbox": "'$CNI_NETNS'"'
+     echo "{\\"cniVersion\\": \\"1.0.0\\", \\"interfaces\\": [{$link}]}" ;;
+DEL) in_sandbox link del "$CNI_IFNAME" || true ;;
+esac
+"""
+"""A plugin whose link has no MAC address, and takes none."""
 MASQUERADING = {**BRIDGE_V4, "ipMasq": True}
 
 
@@ -370,6 +380,28 @@ def test_a_container_starts_again_in_place_with_a_new_link(engine: Engine) -> No
 
     assert links(engine) == {"eth0"}
     assert len(leases(engine)) == 1
+
+
+def test_a_mac_address_that_the_link_does_not_take_is_refused_and_the_link_is_gone(
+    engine: Engine,
+    restart_shim: Callable[..., None],
+    conflist: Conflist,
+    plugins: Callable[[str, str], Path],
+) -> None:
+    restart_shim(plugin_path=[str(plugins("tun", TUN))])
+    conflist(NAME, {"type": "tun"})
+    network(engine, "net", *BY_PLUGIN, *IN_PLACE)
+    start(engine, "one")
+    connect = ("network", "connect", "--driver-opt", "cni.mac=02:00:00:00:00:77", "net", "one")
+
+    refused = engine.docker(*connect, check=False)
+
+    assert f"network {NAME}: cannot give net1 in " in refused.stderr
+    assert (
+        "MAC address 02:00:00:00:00:77: Operation not supported (leave --mac-address, or cni.mac, out)"
+        in refused.stderr
+    )
+    assert links(engine) == {"eth0"}
 
 
 @pytest.mark.usefixtures("restart_shim")

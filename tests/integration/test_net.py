@@ -194,6 +194,23 @@ async def test_of_links_with_one_mac_address_the_one_with_the_address_is_meant(n
     assert by_address.name == veth
 
 
+async def test_a_link_without_mac_address_is_found_by_its_address_or_else_by_its_name(
+    net: Links, sandbox: Path
+) -> None:
+    for name in ("tun0", "tun1"):
+        run("ip", "-n", sandbox.name, "tuntap", "add", name, "mode", "tun")
+    run("ip", "-n", sandbox.name, "address", "add", "10.1.0.5/24", "dev", "tun0")
+
+    by_address = await net.find(sandbox, Link("eth0", "", 1500, ("10.1.0.5/16",)))
+    by_name = await net.find(sandbox, Link("tun1", "", 1500, ()))
+
+    assert by_address
+    assert by_address.name == "tun0"
+    assert by_name
+    assert by_name.name == "tun1"
+    assert await net.find(sandbox, Link("eth0", "", 1500, ())) is None
+
+
 async def test_a_link_exists_or_not(net: Links, sandbox: Path, veth: str) -> None:
     assert await net.exists(None, veth)
     assert not await net.exists(sandbox, veth)
@@ -218,7 +235,10 @@ async def test_a_link_moved_and_restored_is_up_with_its_mac_address_and_addresse
 async def test_a_stand_in_has_name_mac_and_addresses_of_the_lost_link(
     net: Links, sandbox: Path, mac: str
 ) -> None:
-    await net.stand_in(sandbox, Link("eth0", mac, 1500, ("10.1.0.5/16", "fd00:1::5/64")))
+    lost = Link("eth0", mac, 1500, ("10.1.0.5/16", "fd00:1::5/64"))
+
+    await net.stand_in(sandbox, lost)
+    await net.restore(sandbox, lost)
 
     link = links(sandbox)["eth0"]
     assert addresses(link) == ["10.1.0.5/16", "fd00:1::5/64"]
